@@ -1,0 +1,1 @@
+"""PURE. Facts in, verdict out: who may stream, which upstream serves a model, when to try again. Time is an argument."""

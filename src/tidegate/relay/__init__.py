@@ -1,0 +1,1 @@
+"""ONE stream's life: the state table, the token path, cancel, retry, heartbeat."""

@@ -1,0 +1,1 @@
+"""The HTTP face: an ASGI application that also mounts in anybody's server."""

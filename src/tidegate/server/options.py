@@ -1,0 +1,42 @@
+"""The gateway as a whole: ``[server]`` and, around it, every room's options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from tidegate.policy.options import AuthOptions
+from tidegate.relay.options import StreamOptions
+from tidegate.upstream.options import UpstreamOptions
+
+__all__ = ["GatewayOptions", "ServerOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerOptions:
+    """``[server]``. Loopback by default: a gateway that is reachable from outside is a decision."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 1
+    drain_timeout: float = 30.0
+    """After SIGTERM, how long live streams may go on."""
+    max_request_bytes: int = 32 * 1024 * 1024
+    """A request body. Prompts with images reach 20 MiB."""
+    request_timeout: float = 30.0
+    """For the request body to arrive."""
+    max_streams: int = 20_000
+    """Live streams; one more is answered 503 with Retry-After."""
+    cors_origins: tuple[str, ...] = ()
+    log_format: str = "auto"
+    """``json``, ``console``, or ``auto``: console on a terminal."""
+    log_level: str = "info"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayOptions:
+    """Everything ``create_app`` needs."""
+
+    server: ServerOptions = field(default_factory=ServerOptions)
+    stream: StreamOptions = field(default_factory=StreamOptions)
+    upstreams: tuple[UpstreamOptions, ...] = ()
+    auth: AuthOptions = field(default_factory=AuthOptions)

@@ -1,0 +1,1 @@
+"""A simulated model server (OpenAI-compatible): demo, tests and benchmarks."""

@@ -1,0 +1,45 @@
+"""One model server: ``[[upstream]]`` in the configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+__all__ = ["UpstreamOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpstreamOptions:
+    """Where a model server is, which models it serves, and the limits on talking to it. Seconds and bytes."""
+
+    name: str
+    base_url: str
+    """Up to and with the version segment: ``https://api.openai.com/v1``; ``/chat/completions`` is added to it."""
+    dialect: Literal["openai-chat"] = "openai-chat"
+    api_keys: tuple[str, ...] = ()
+    """References (``env:NAME``, ``file:/path``) to secrets, or the secrets themselves. Used round robin."""
+    models: tuple[str, ...] = ("*",)
+    """Exact names or globs that this upstream serves under their own name."""
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Names that clients use, to the names that this upstream knows."""
+    priority: int = 0
+    """Lower goes first; the next priority is failed over to."""
+    weight: float = 1.0
+    """Share of requests among upstreams of one priority."""
+    max_connections: int = 10_000
+    """Open connections, idle ones included. A further stream waits ``connect_timeout`` at most, then 503."""
+    max_idle_connections: int = 256
+    idle_expiry: float = 30.0
+    """An idle connection older than this is closed, before common servers close theirs (nginx 75, uvicorn 5)."""
+    connect_timeout: float = 5.0
+    """DNS, TCP, proxy CONNECT and TLS together."""
+    max_head_bytes: int = 65536
+    """Status line and headers. (nginx 4-8 KiB per header, Node 16 KiB, Go 1 MiB in all.)"""
+    ca_file: str | None = None
+    """PEM file of a certificate authority to trust, instead of the system's store."""
+    tls_verify: bool = True
+    trust_env: bool = True
+    """Honour HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    """Further request headers for this upstream (an organisation id, say). Values may be references."""
