@@ -1,0 +1,196 @@
+"""The relays that are measured: how each is found, configured and started. One row of the table, one function."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bench.rig import free_port
+
+__all__ = ["PEERS", "RELAYS", "Launch", "Relay", "Unavailable", "peer_home", "tidegate_launch"]
+
+ROOT = Path(__file__).resolve().parent.parent
+PEERS = {"vllm-router": "vllm-router", "sglang-router": "sglang-router", "litellm": "litellm[proxy]"}
+"""Venv name -> what ``pip install`` is told."""
+
+
+class Unavailable(Exception):
+    """This relay cannot be run here; the text says why, in words for the table."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What to start. ``environ`` is added to the environment."""
+
+    argv: list[str]
+    environ: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Relay:
+    """One row. ``launch(port, upstream_port, folder)`` may write its configuration into ``folder``."""
+
+    name: str
+    launch: Callable[[int, int, Path], Launch] | None
+    """None: no relay at all, the load client speaks to the upstream."""
+    framing: str = "sse"
+    path: str = "/v1/chat/completions"
+    headers: dict[str, str] = field(default_factory=dict)
+    start_timeout: float = 30.0
+    slow: bool = False
+    """Hundreds of times the cost of the rest: only the first shape, unless asked for by name."""
+
+
+def peer_home() -> Path:
+    """Where the peers' venvs are kept; ``TIDEGATE_BENCH_PEERS`` moves it."""
+    return Path(os.environ.get("TIDEGATE_BENCH_PEERS") or ROOT / ".cache" / "bench")
+
+
+def peer_program(venv: str, program: str) -> str:
+    """The path of a peer's program in its own venv."""
+    path = peer_home() / venv / "bin" / program
+    if not path.exists():
+        raise Unavailable(f"not installed: python -m bench --install ({PEERS[venv]})")
+    return str(path)
+
+
+NGINX = """\
+daemon off;
+worker_processes 1;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log warn;
+events {{ worker_connections 16384; }}
+http {{
+  access_log off;
+  keepalive_timeout 60s;
+  keepalive_requests 100000;
+  client_body_temp_path {folder}/body;
+  proxy_temp_path {folder}/proxy;
+  fastcgi_temp_path {folder}/fastcgi;
+  uwsgi_temp_path {folder}/uwsgi;
+  scgi_temp_path {folder}/scgi;
+  upstream model {{ server 127.0.0.1:{upstream}; keepalive 2048; }}
+  server {{
+    listen 127.0.0.1:{port} backlog=4096;
+    location / {{
+      proxy_pass http://model;
+      proxy_http_version 1.1;
+      proxy_set_header Connection "";
+      proxy_buffering off;
+    }}
+  }}
+}}
+"""
+
+
+def nginx(port: int, upstream: int, folder: Path) -> Launch:
+    """nginx as a streaming proxy: the floor."""
+    program = shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin")
+    if program is None:
+        raise Unavailable("not installed: apt-get install -y --no-install-recommends nginx-light")
+    config = folder / "nginx.conf"
+    config.write_text(NGINX.format(port=port, upstream=upstream, folder=folder))
+    return Launch([program, "-e", str(folder / "start.log"), "-p", str(folder), "-c", str(config)])
+
+
+def vllm_router(port: int, upstream: int, folder: Path) -> Launch:
+    """vLLM's router (Rust)."""
+    return Launch(
+        [
+            *(peer_program("vllm-router", "vllm-router"), "--worker-urls", f"http://127.0.0.1:{upstream}"),
+            *("--port", str(port), "--policy", "round_robin", "--log-level", "warning"),
+            *("--prometheus-port", str(free_port()), "--worker-startup-check-interval", "1"),
+        ]
+    )
+
+
+def sglang_router(port: int, upstream: int, folder: Path) -> Launch:
+    """SGLang's router (Rust)."""
+    return Launch(
+        [
+            *(
+                peer_program("sglang-router", "sglang-router"),
+                "launch",
+                "--worker-urls",
+                f"http://127.0.0.1:{upstream}",
+            ),
+            *("--port", str(port), "--policy", "round_robin", "--log-level", "warn"),
+            *("--prometheus-port", str(free_port()), "--worker-startup-check-interval", "1"),
+        ]
+    )
+
+
+LITELLM = """\
+model_list:
+  - model_name: bench
+    litellm_params:
+      model: openai/bench
+      api_base: http://127.0.0.1:{upstream}/v1
+      api_key: none
+litellm_settings:
+  telemetry: false
+  num_retries: 0
+general_settings:
+  dangerously_permit_weak_or_unset_master_key: true
+"""
+
+
+def litellm(port: int, upstream: int, folder: Path) -> Launch:
+    """LiteLLM's proxy (Python), one worker."""
+    config = folder / "litellm.yaml"
+    config.write_text(LITELLM.format(upstream=upstream))
+    return Launch(
+        [
+            *(peer_program("litellm", "litellm"), "--config", str(config)),
+            *("--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"),
+        ],
+        # No network: the price list that is in the wheel.
+        {"LITELLM_LOCAL_MODEL_COST_MAP": "True", "LITELLM_LOG": "ERROR"},
+    )
+
+
+def tidegate_launch(port: int, upstream: int, **environ: str) -> Launch:
+    """``tidegate serve`` as anybody starts it; metrics are on, the log goes where the rig sends it."""
+    argv = [sys.executable, "-m", "tidegate", "serve", "--upstream", f"http://127.0.0.1:{upstream}/v1"]
+    return Launch(
+        [*argv, "--host", "127.0.0.1", "--port", str(port)],
+        {"LLM_API_KEY": "none", "TIDEGATE_SERVER__LOG_FORMAT": "json", **environ},
+    )
+
+
+def tidegate(port: int, upstream: int, folder: Path) -> Launch:
+    """The relay under test, on its default server."""
+    return tidegate_launch(port, upstream)
+
+
+def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
+    """The same, without the fast path: what any other ASGI server gets."""
+    return tidegate_launch(port, upstream, TIDEGATE_FAST_PATH="0")
+
+
+def command_from_environment(port: int, upstream: int, folder: Path) -> Launch:
+    """A relay of your own: ``TIDEGATE_BENCH_COMMAND`` with ``{port}`` and ``{upstream}`` in it (a port each)."""
+    command = os.environ.get("TIDEGATE_BENCH_COMMAND")
+    if not command:
+        raise Unavailable("TIDEGATE_BENCH_COMMAND is not set")
+    return Launch([word.format(port=port, upstream=upstream, python=sys.executable) for word in command.split()])
+
+
+RELAYS: dict[str, Relay] = {
+    relay.name: relay
+    for relay in (
+        Relay("direct", None),
+        Relay("tidegate", tidegate),
+        Relay("tidegate-ndjson", tidegate, framing="ndjson"),
+        Relay("tidegate-plain", tidegate_plain),
+        Relay("nginx", nginx),
+        Relay("vllm-router", vllm_router),
+        Relay("sglang-router", sglang_router),
+        Relay("litellm", litellm, start_timeout=120.0, slow=True),
+        Relay("custom", command_from_environment),
+    )
+}
