@@ -53,7 +53,7 @@ class ChatAssembler:
             parts.add(choice)
         if (usage := usage_of(chunk)) is not None:
             self.usage = usage
-            self._raw_usage = chunk.usage or self._raw_usage
+            self._raw_usage = chunk.usage or None
         if self.error is None:
             self.error = error_of(chunk)
 
@@ -153,7 +153,7 @@ class _ChoiceParts:
         if delta.extra_content:
             self._extra.update(delta.extra_content)
         self._spoken = self._spoken or bool(self._calls or self._function or self._audio or self._lists)
-        self._spoken = self._spoken or bool(delta.content or delta.refusal or self._reasoning)
+        self._spoken = self._spoken or bool(delta.content or delta.refusal or self._reasoning or self._details)
 
     def _add_reasoning(self, delta: Delta) -> None:
         if delta.reasoning_content:
@@ -183,9 +183,10 @@ class _ChoiceParts:
         if not self._spoken and self._message is not None:
             return self._message
         message: dict[str, Any] = {"role": self._role or "assistant", "content": None, "refusal": None}
-        silent = bool(self._calls or self._function or self._refusal)
-        if self._content and not (silent and not any(self._content)):
-            message["content"] = "".join(self._content)
+        content = "".join(self._content)
+        # Streams of tool calls often begin with an empty content, where a whole answer has null.
+        if content or (self._content and not (self._calls or self._function or self._refusal)):
+            message["content"] = content
         if self._refusal:
             message["refusal"] = "".join(self._refusal)
         message.update({name: "".join(parts) for name, parts in self._reasoning.items()})

@@ -149,7 +149,9 @@ def has_token(chunk: Chunk) -> int:
             count += 1
         if delta.refusal:
             count += 1
-        if delta.tool_calls or delta.function_call is not None:
+        if delta.tool_calls and any(call.id or _says(call.function) for call in delta.tool_calls):
+            count += 1
+        elif _says(delta.function_call):
             count += 1
     return count
 
@@ -197,6 +199,10 @@ def error_of(source: Chunk | bytes) -> Failed | None:
 def _tool_call(call: ToolCall, numbering: ToolCallIndex, choice: int) -> ToolCallDelta:
     name = call.function.name if call.function is not None else None
     return ToolCallDelta(numbering.index(call), call.id or None, name or None, arguments_of(call.function), choice)
+
+
+def _says(function: FunctionCall | None) -> bool:
+    return function is not None and bool(function.name or function.arguments)
 
 
 def _failed(error: Any) -> Failed | None:
