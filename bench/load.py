@@ -104,6 +104,9 @@ class Load:
         for batch in range(self.spec.batches):
             self.batch(batch * self.spec.streams)
         self.result.seconds = time.monotonic() - started
+        self.epoll.close()
+        for sock in self.idle:
+            sock.close()
         return self.result
 
     def batch(self, first_ident: int) -> None:

@@ -33,7 +33,8 @@ def plot(rows: list[dict[str, Any]], path: Path) -> bool:
                 [row[name] * scale for row in shown],
                 color=[COLOURS.get(row["relay"], "#b8b8b8") for row in shown],
             )
-            axis.bar_label(bars, fmt="%.3g", padding=3, fontsize=8)
+            labels = [f"{row[name] * scale:,.{0 if row[name] * scale >= 100 else 1}f}" for row in shown]
+            axis.bar_label(bars, labels, padding=3, fontsize=8)
             axis.set_xscale("log")
             axis.margins(x=0.25)
             axis.invert_yaxis()
