@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -65,6 +66,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Exit code 0 when everything ran (whatever the figures are), 1 when the rig failed."""
     options = parse(argv)
     raise_nofile()
+    # So that relays and upstreams end with the run, also when a supervisor ends it.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if options.install:
         from bench.install import install_peers
 

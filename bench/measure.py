@@ -104,12 +104,16 @@ class Running:
 
     def freeze(self) -> None:
         """Stop the whole process group, so that a relay that waits for its turn takes nothing from the others."""
-        if self.child is not None:
-            os.killpg(self.child.pid, signal.SIGSTOP)
+        self.signal(signal.SIGSTOP)
 
     def thaw(self) -> None:
+        self.signal(signal.SIGCONT)
+
+    def signal(self, number: signal.Signals) -> None:
+        """To the process group; one that has died shows in the figures, as broken streams."""
         if self.child is not None:
-            os.killpg(self.child.pid, signal.SIGCONT)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.child.pid, number)
 
 
 @contextlib.contextmanager

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import math
+from pathlib import Path
 
+import pytest
 from bench.comply import compare, score_of
 from bench.measure import Measurement
+from bench.relays import RELAYS
 from bench.report import clean, dict_table, shape_table, summary
-from bench.run import Results
+from bench.run import Plan, Results
+from bench.shapes import SHAPES
 from bench.verdict import judge, verdicts
+
+from bench import report
 
 SHAPE = "50x100x10ms"
 
@@ -94,3 +101,23 @@ def test_every_streaming_test_must_pass_through_the_gateway() -> None:
     """Also one that the model server fails alone."""
     both = score_of({"results": [{"id": "chat-streaming-usage", "status": "failed"}]})
     assert not compare(both, both)["reached"]
+
+
+def test_a_saved_run_is_a_table_and_every_figure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``results/DATE/``: README.md for people, results.json for programs; no name of the machine in either."""
+    monkeypatch.setattr(report, "RESULTS", tmp_path)
+    plan = Plan(
+        relays=[RELAYS["nginx"], RELAYS["litellm"]],
+        shapes=[SHAPES[SHAPE]],
+        parts=["shapes"],
+        rounds=1,
+        save=True,
+        slow_everywhere=False,
+    )
+    report.save_report(plan, Results(measurements=[one("nginx", 0, 20e-6)], missing={"litellm": "no network"}))
+    (folder,) = tmp_path.iterdir()
+    document = json.loads((folder / "results.json").read_text())
+    assert document["summary"][0]["relay"] == "nginx"
+    assert document["missing"] == {"litellm": "no network"}
+    assert set(document["machine"]) == {"cores", "processor", "kernel", "python"}
+    assert "| litellm | not measured: no network |" in (folder / "README.md").read_text()
