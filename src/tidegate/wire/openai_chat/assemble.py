@@ -19,8 +19,6 @@ _STICKY = ("id", "model", "created", "system_fingerprint", "service_tier", "prov
 _LATEST = ("citations", "search_results", "prompt_filter_results")
 """Repeated whole in every chunk; the last one counts."""
 
-_INTEGER_BITS = 64
-
 
 class ChatAssembler:
     """Feed it every chunk of one stream, in order.
@@ -272,23 +270,17 @@ def _append_strings(target: dict[str, Any], more: dict[str, Any], growing: tuple
 def _encodable(value: Any) -> bool:
     try:
         msgspec.json.encode(value)
-    except (UnicodeEncodeError, OverflowError):
+    except UnicodeEncodeError:
         return False
     return True
 
 
 def _repaired(value: Any) -> Any:
-    """``value`` as any JSON encoder takes it.
-
-    Halves of surrogate pairs that met again are made whole, lonely ones become U+FFFD, and an integer of more than
-    64 bits, which counts nothing real, becomes ``None``.
-    """
+    """``value`` with halves of surrogate pairs that met again made whole, and lonely ones replaced by U+FFFD."""
     if isinstance(value, str):
         return value.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     if isinstance(value, list):
         return [_repaired(item) for item in value]
     if isinstance(value, dict):
         return {_repaired(name): _repaired(item) for name, item in value.items()}
-    if isinstance(value, int) and value.bit_length() >= _INTEGER_BITS:
-        return None
     return value

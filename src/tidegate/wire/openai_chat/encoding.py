@@ -87,7 +87,7 @@ def encode_json(value: Any) -> bytes:
     """
     try:
         return msgspec.json.encode(value)
-    except (UnicodeEncodeError, OverflowError):
+    except (UnicodeEncodeError, OverflowError):  # older encoders stop at 64 bits
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 

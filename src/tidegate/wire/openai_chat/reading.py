@@ -149,9 +149,7 @@ def has_token(chunk: Chunk) -> int:
             count += 1
         if delta.refusal:
             count += 1
-        if delta.tool_calls and any(call.id or _says(call.function) for call in delta.tool_calls):
-            count += 1
-        elif _says(delta.function_call):
+        if _calls(delta):
             count += 1
     return count
 
@@ -199,6 +197,12 @@ def error_of(source: Chunk | bytes) -> Failed | None:
 def _tool_call(call: ToolCall, numbering: ToolCallIndex, choice: int) -> ToolCallDelta:
     name = call.function.name if call.function is not None else None
     return ToolCallDelta(numbering.index(call), call.id or None, name or None, arguments_of(call.function), choice)
+
+
+def _calls(delta: Delta) -> bool:
+    if delta.tool_calls:
+        return any(call.id or _says(call.function) for call in delta.tool_calls)
+    return _says(delta.function_call)
 
 
 def _says(function: FunctionCall | None) -> bool:
