@@ -161,6 +161,14 @@ def test_a_chunk_without_error_has_none() -> None:
     assert error_of(decode_chunk(b'{"choices":[],"message":"hello"}')) is None
 
 
+def test_a_call_without_index_comes_after_all_others() -> None:
+    """Not only after the one that was last: servers interleave."""
+    numbering = ToolCallIndex()
+    assert numbering.index(ToolCall(index=1, function=FunctionCall("f"))) == 1
+    assert numbering.index(ToolCall(index=0, function=FunctionCall("f"))) == 0
+    assert numbering.index(ToolCall(function=FunctionCall("f"))) == 2
+
+
 _CALLS = st.builds(
     ToolCall,
     index=st.none() | st.integers(0, 3),

@@ -103,6 +103,11 @@ _NESTED: Final[dict[str, type[msgspec.Struct]]] = {
     "function_call": FunctionCall,
 }
 _LISTS: Final = frozenset({"choices", "tool_calls"})
+# Looked up once: resolving the annotations of one type takes longer than decoding a hundred chunks.
+_FIELDS: Final[dict[type[msgspec.Struct], list[tuple[str, Any, type[msgspec.Struct] | None]]]] = {
+    kind: [(field.name, field.type, _NESTED.get(field.name)) for field in msgspec.structs.fields(kind)]
+    for kind in (Chunk, Choice, Delta, ToolCall, FunctionCall)
+}
 
 
 def decode_chunk(data: bytes) -> Chunk:
@@ -156,19 +161,18 @@ def _finite(number: str) -> float | None:
 def _salvage(kind: type[S], value: dict[str, Any]) -> S:
     """Each field by itself: what fits its type is kept, what does not is as if it had not been sent."""
     found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(kind):
-        given = value.get(field.name)
-        nested = _NESTED.get(field.name)
+    for name, type_, nested in _FIELDS[kind]:
+        given = value.get(name)
         if given is None:
             continue
-        if nested is None:
-            try:
-                found[field.name] = msgspec.convert(given, field.type)
-            except msgspec.ValidationError:
+        try:
+            found[name] = msgspec.convert(given, type_)
+        except msgspec.ValidationError:
+            if nested is None:
                 continue
-        elif field.name in _LISTS:
-            if isinstance(given, list):
-                found[field.name] = [_salvage(nested, item) for item in given if isinstance(item, dict)]
-        elif isinstance(given, dict):
-            found[field.name] = _salvage(nested, given)
+            if name not in _LISTS:
+                if isinstance(given, dict):
+                    found[name] = _salvage(nested, given)
+            elif isinstance(given, list):
+                found[name] = [_salvage(nested, item) for item in given if isinstance(item, dict)]
     return kind(**found)
