@@ -1,1 +1,4 @@
-"""PURE. Facts in, verdict out: who may stream, which upstream serves a model, when to try again. Time is an argument."""
+"""PURE. Facts in, verdict out: who may stream, which upstream serves a model, when to try again.
+
+Time and chance are arguments.
+"""

@@ -1,0 +1,92 @@
+"""Which upstreams serve a model, and in which order they are tried.
+
+1. Every upstream that knows the name is a candidate: by an alias (then it is asked for its own name of the model), by
+   the exact name, or by a glob.
+2. Lower ``priority`` first: that is the operator's word.
+3. Within a priority, whoever names the model (alias or exact) comes before whoever only has a glob for it, so that a
+   catch-all never takes a share of a model that somebody was named for, yet still stands in.
+4. Within that, a weighted random order: the first place is drawn in proportion to ``weight``, the second among the
+   rest, and so on (Efraimidis and Spirakis, 2006). Weight 0 is never first while another is there: a soft drain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+from tidegate.policy.names import Names, is_glob
+
+__all__ = ["Route", "RouteSpec", "Router"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RouteSpec:
+    """What routing needs to know of one upstream."""
+
+    name: str
+    models: tuple[str, ...] = ("*",)
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    priority: int = 0
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One candidate: ask ``upstream`` for ``model``."""
+
+    upstream: str
+    model: str
+    priority: int
+    weight: float
+
+
+class Router:
+    """The upstreams' models, compiled. Immutable: a reload makes a new one."""
+
+    __slots__ = ("_specs",)
+
+    def __init__(self, specs: Iterable[RouteSpec]) -> None:
+        self._specs = [(spec, Names(spec.models)) for spec in specs]
+
+    def candidates(self, model: str, rand: Callable[[], float]) -> list[Route]:
+        """The routes for a model, best first; empty when nobody serves it.
+
+        :param rand: uniform in [0, 1), such as ``random.random``; called once for each candidate.
+        """
+        ranked = []
+        for spec, known in self._specs:
+            match = _match(model, spec, known)
+            if match is not None:
+                name, rank = match
+                route = Route(spec.name, name, spec.priority, spec.weight)
+                ranked.append((spec.priority, rank, _draw(spec.weight, rand()), route))
+        ranked.sort(key=lambda entry: entry[:3])
+        return [route for *_, route in ranked]
+
+    def matches(self, model: str) -> bool:
+        """Whether any upstream serves the model."""
+        return any(_match(model, spec, known) is not None for spec, known in self._specs)
+
+    def names(self) -> list[str]:
+        """Every name that can be listed, in the order of the configuration: exact ones and aliases, no globs."""
+        listed: dict[str, None] = {}
+        for spec, _ in self._specs:
+            listed.update(dict.fromkeys(spec.aliases))
+            listed.update(dict.fromkeys(name for name in spec.models if not is_glob(name)))
+        return list(listed)
+
+
+def _match(model: str, spec: RouteSpec, known: Names) -> tuple[str, int] | None:
+    """The upstream's name for the model, and 0 when it is named, 1 when a glob covers it."""
+    alias = spec.aliases.get(model)
+    if alias is not None:
+        return alias, 0
+    if known.exactly(model):
+        return model, 0
+    return (model, 1) if known.by_glob(model) else None
+
+
+def _draw(weight: float, rand: float) -> float:
+    """Exponentially distributed with rate ``weight``: the smallest of several is drawn in proportion to the weights."""
+    return -math.log(1.0 - rand) / weight if weight > 0 else math.inf
