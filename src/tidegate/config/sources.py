@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tidegate.config.lines import Path, locate
-from tidegate.config.schema import LATER, keys_of
+from tidegate.config.schema import LATER, keys_of, title
 from tidegate.config.values import Text, closest
 from tidegate.errors import ConfigError
 from tidegate.server.options import GatewayOptions
@@ -49,16 +49,31 @@ class Sources:
         return next((name for below, name in self._named.items() if path and below[: len(path)] == path), None)
 
     def report(self, path: Path, text: str) -> None:
-        """Add a problem of the key at ``path``; all of them are shown together."""
+        """Add a problem of the key or table at ``path``; all of them are shown together."""
         self.problems.append(f"{self.where(path)}: {text}")
 
-    def named(self, path: Path) -> bool:
-        """Whether the value comes from a variable or a flag, whose name already says which key it is."""
-        return path in self._named
+    def report_value(self, path: Path, problem: str) -> None:
+        """Add a problem of one value, as a sentence that begins with its key.
+
+        Not with the key when it comes from a variable or a flag: their names stand in front and say it already.
+        """
+        depth = max(at for at, part in enumerate(path) if isinstance(part, str))
+        if isinstance(path[depth], str) and path[depth - 1] == "headers":
+            depth -= 1
+        if path[: depth + 1] in self._named:
+            self.report(path, problem)
+        else:
+            inside = "".join(f' "{part}"' for part in path[depth + 1 :] if isinstance(part, str))
+            self.report(path, f"{title(path[:depth])} {path[depth]}{inside} {problem}")
 
     def raise_if_any(self) -> None:
         if self.problems:
-            raise ConfigError("\n".join(dict.fromkeys(self.problems)))
+            raise ConfigError("\n".join(sorted(dict.fromkeys(self.problems), key=self._order)))
+
+    def _order(self, problem: str) -> int:
+        """The file's problems by line, as one reads them; then the others."""
+        place = re.match(rf"{re.escape(str(self.file))}:(\d+): ", problem)
+        return int(place[1]) if place else len(self._lines) + 10**9
 
     def _read(self, path: str) -> None:
         try:
@@ -90,9 +105,8 @@ class Sources:
         """The node below, made when it is not there; ``None`` where the file has something else (reported later)."""
         if isinstance(part, int) and isinstance(node, list):
             if part > len(node):
-                self.problems.append(
-                    f"{name}: there are only {len(node)} of these tables; the next number is {len(node)}"
-                )
+                right = name.replace(f"__{part}__", f"__{len(node)}__", 1)
+                self.problems.append(f"{name}: the tables before it are missing; the next one is {right}")
                 return None
             if part == len(node):
                 node.append({})
@@ -111,7 +125,7 @@ class Sources:
             if path is not None:
                 entries.append((name, path, text))
             elif not _KUBERNETES.fullmatch(name) or (name == "TIDEGATE_PORT" and "://" not in text):
-                meant = closest(name.lower(), [known.lower() for known in variables()])
+                meant = closest(name.lower(), [known.lower() for known in variables()], cutoff=0.75)
                 hint = f"did you mean {meant.upper()}?" if meant else f"a setting is {PREFIX}SECTION__KEY"
                 self.problems.append(f"{name}: unknown variable; {hint}")
         entries.sort(key=lambda entry: [(isinstance(part, str), part) for part in entry[1]])

@@ -125,9 +125,9 @@ def is_loopback(host: str) -> bool:
         return False
 
 
-def closest(name: str, known: list[str] | tuple[str, ...]) -> str | None:
+def closest(name: str, known: list[str] | tuple[str, ...], *, cutoff: float = 0.6) -> str | None:
     """The known name that was probably meant."""
-    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
     return found[0] if found else None
 
 

@@ -1,0 +1,107 @@
+"""What only the whole of a table can tell: addresses, secrets that are not there, names that are taken."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path as FilePath
+from typing import Any
+
+from tidegate.config.lines import Path
+from tidegate.config.sources import Sources
+from tidegate.config.values import base_url_problem
+from tidegate.policy.keys import is_hash, looks_like_ours
+from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.server.options import GatewayOptions, ServerOptions
+from tidegate.upstream.options import UpstreamOptions
+
+__all__ = ["check"]
+
+
+def check(sources: Sources, path: Path, options: Any, environ: Mapping[str, str]) -> None:
+    """Report what is wrong with the options of the table at ``path``, all of whose values have the right type."""
+    checker = _CHECKS.get(type(options))
+    if checker is not None:
+        checker(sources, path, options, environ)
+
+
+def _server(sources: Sources, path: Path, server: ServerOptions, _environ: Mapping[str, str]) -> None:
+    if not server.host.strip():
+        sources.report_value((*path, "host"), 'is empty; write "127.0.0.1" for this machine only, "0.0.0.0" for all')
+    for origin in server.cors_origins:
+        scheme, _, rest = origin.partition("://")
+        if origin != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
+            problem = f'has "{origin}", which is no origin; write scheme and host only: "https://app.example.com"'
+            sources.report_value((*path, "cors_origins"), problem)
+
+
+def _upstream(sources: Sources, path: Path, upstream: UpstreamOptions, environ: Mapping[str, str]) -> None:
+    if not upstream.name.strip():
+        sources.report_value((*path, "name"), "is empty; every upstream needs a name of its own")
+    problem = base_url_problem(upstream.base_url)
+    if problem is not None:
+        sources.report_value((*path, "base_url"), problem)
+    if not upstream.models and not upstream.aliases:
+        sources.report_value((*path, "models"), 'is empty, so nothing would ever go there; write models = ["*"]')
+    for index, reference in enumerate(upstream.api_keys):
+        _reference(sources, (*path, "api_keys", index), reference, environ)
+    for header, reference in upstream.headers.items():
+        _reference(sources, (*path, "headers", header), reference, environ)
+    if upstream.ca_file is not None and not _readable(upstream.ca_file):
+        sources.report_value((*path, "ca_file"), f'is "{upstream.ca_file}", which cannot be read')
+
+
+def _reference(sources: Sources, path: Path, reference: str, environ: Mapping[str, str]) -> None:
+    """A secret must be there when the gateway starts. Never repeats a secret that stands here itself."""
+    kind, _, target = reference.partition(":")
+    problem = None
+    if kind == "env" and not environ.get(target, "").strip():
+        problem = f"refers to the variable {target or '(no name)'}, which is not set; export {target or 'NAME'}=..."
+    elif kind == "file" and not _readable(target):
+        problem = f'refers to the file "{target}", which is not there, not readable or empty'
+    elif reference.startswith("$"):
+        problem = f'is not expanded as a shell would; write "env:{reference.strip("${}")}"'
+    elif not reference.strip():
+        problem = 'is empty; write a reference such as "env:OPENAI_API_KEY", or leave it out'
+    if problem is not None:
+        sources.report_value(path, problem)
+
+
+def _readable(path: str) -> bool:
+    try:
+        return bool(FilePath(path).read_bytes().strip())
+    except (OSError, ValueError):  # ValueError: a NUL in the name
+        return False
+
+
+def _key(sources: Sources, path: Path, key: StaticKey, _environ: Mapping[str, str]) -> None:
+    if not key.id.strip() or key.id == "anonymous":
+        sources.report_value((*path, "id"), 'must be a name of its own, not empty and not "anonymous"')
+    if looks_like_ours(key.hash):
+        sources.report_value(
+            (*path, "hash"), "is the key itself; write its hash, which this prints: tidegate keys hash -"
+        )
+    elif not is_hash(key.hash):
+        sources.report_value((*path, "hash"), 'must be "sha256:" and 64 hex digits; make one with: tidegate keys hash')
+
+
+def _auth(sources: Sources, path: Path, auth: AuthOptions, _environ: Mapping[str, str]) -> None:
+    _unique(sources, (*path, "key"), "id", [key.id for key in auth.keys], "key")
+
+
+def _gateway(sources: Sources, path: Path, gateway: GatewayOptions, _environ: Mapping[str, str]) -> None:
+    _unique(sources, (*path, "upstream"), "name", [upstream.name for upstream in gateway.upstreams], "upstream")
+
+
+def _unique(sources: Sources, path: Path, field: str, values: list[str], noun: str) -> None:
+    for index, value in enumerate(values):
+        if value in values[:index]:
+            sources.report_value((*path, index, field), f'"{value}" is taken by an earlier {noun}; give it its own')
+
+
+_CHECKS: Mapping[type, Callable[[Sources, Path, Any, Mapping[str, str]], None]] = {
+    ServerOptions: _server,
+    UpstreamOptions: _upstream,
+    StaticKey: _key,
+    AuthOptions: _auth,
+    GatewayOptions: _gateway,
+}
