@@ -17,7 +17,7 @@ class UpstreamOptions:
     base_url: str
     """Up to and with the version segment: ``https://api.openai.com/v1``; ``/chat/completions`` is added to it."""
     dialect: Literal["openai-chat"] = "openai-chat"
-    api_keys: tuple[str, ...] = ()
+    api_keys: tuple[str, ...] = field(default=(), repr=False)
     """References (``env:NAME``, ``file:/path``) to secrets, or the secrets themselves. Used round robin."""
     models: tuple[str, ...] = ("*",)
     """Exact names or globs that this upstream serves under their own name."""
@@ -41,5 +41,5 @@ class UpstreamOptions:
     tls_verify: bool = True
     trust_env: bool = True
     """Honour HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
-    headers: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further request headers for this upstream (an organisation id, say). Values may be references."""
