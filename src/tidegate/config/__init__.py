@@ -5,6 +5,6 @@ The known keys are the rooms' dataclasses themselves: a new option needs no edit
 
 from tidegate.config.example import example
 from tidegate.config.load import load
-from tidegate.config.values import base_url_problem
+from tidegate.config.values import base_url_problem, is_loopback
 
-__all__ = ["base_url_problem", "example", "load"]
+__all__ = ["base_url_problem", "example", "is_loopback", "load"]

@@ -1,0 +1,159 @@
+"""``tidegate serve``: the gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+import click
+
+from tidegate.cli.config import DEFAULT_FILE, warnings
+from tidegate.cli.listening import probe
+from tidegate.errors import ConfigError
+from tidegate.server.options import GatewayOptions
+from tidegate.upstream.options import UpstreamOptions
+
+__all__ = ["serve"]
+
+Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
+
+
+@click.command()
+@click.option("-c", "--config", "file", metavar="FILE", help="The TOML file; see: tidegate config example.")
+@click.option("--host", metavar="ADDRESS", help="Where to listen. [default: 127.0.0.1, this machine only]")
+@click.option("--port", metavar="PORT", help="0 takes a free one. [default: 8080]")
+@click.option("--upstream", metavar="URL", help="A model server, instead of those of the file.")
+@click.option("--local", is_flag=True, help="Also run a small real model on this machine.")
+@click.option("--log-format", metavar="FORMAT", help="json, console or auto. [default: auto, console on a terminal]")
+def serve(
+    file: str | None, host: str | None, port: str | None, upstream: str | None, local: bool, log_format: str | None
+) -> None:
+    """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file again.
+
+    \b
+    Without any file, on a simulated model:
+      tidegate serve
+    In front of a model server (its key from LLM_API_KEY or OPENAI_API_KEY):
+      tidegate serve --upstream https://api.openai.com/v1
+    A real model on this machine (needs: pip install 'tidegate[local]'):
+      tidegate serve --local
+    As configured; ./tidegate.toml is found by itself:
+      tidegate serve --config tidegate.toml --port 9000
+
+    Flags win over TIDEGATE_* variables, variables over the file.
+    """
+    flags = {"server.host": host, "server.port": port, "server.log_format": log_format}
+    read = partial(
+        read_options,
+        file or _file_here(os.environ, upstream, local),
+        os.environ,
+        flags={key: text for key, text in flags.items() if text is not None},
+        upstream=upstream,
+        local=local,
+    )
+    options = read()
+    probe(options.server.host, options.server.port)
+
+    from tidegate.server.run import run
+    from tidegate.telemetry.log import configure_logging
+
+    configure_logging(options.server.log_format, options.server.log_level)
+    started: list[UpstreamOptions] = []
+    run(
+        options,
+        on_ready=lambda url: click.echo(start_block(url, options, started)),
+        reload=read,
+        background=[partial(_noted, make, started) for make in models_to_start(options, local)],
+    )
+
+
+def _file_here(environ: Mapping[str, str], upstream: str | None, local: bool) -> str | None:
+    """The file in the working directory, unless something else was asked for."""
+    asked = upstream is not None or local or "TIDEGATE_CONFIG" in environ
+    return None if asked or not Path(DEFAULT_FILE).is_file() else DEFAULT_FILE
+
+
+def read_options(
+    file: str | None, environ: Mapping[str, str], *, flags: Mapping[str, str], upstream: str | None, local: bool
+) -> GatewayOptions:
+    """File, environment and flags; the same again at every reload."""
+    from tidegate.config import base_url_problem, load
+
+    options = load(file, environ, flags=flags, require_upstream=upstream is None and not local)
+    if upstream is None:
+        return options
+    problem = base_url_problem(upstream)
+    if problem is not None:
+        raise ConfigError(f"--upstream {problem}")
+    key = next((f"env:{name}" for name in ("LLM_API_KEY", "OPENAI_API_KEY") if environ.get(name)), None)
+    given = UpstreamOptions(name="upstream", base_url=upstream, api_keys=() if key is None else (key,))
+    return replace(options, upstreams=(given,))
+
+
+def models_to_start(options: GatewayOptions, local: bool) -> list[Background]:
+    """The model servers to run inside this process: the local one when asked for, else a simulated one if need be."""
+    if local:
+        from tidegate.cli.local import local_model
+
+        return [local_model]
+    return [] if options.upstreams else [simulated_model]
+
+
+@asynccontextmanager
+async def simulated_model() -> AsyncIterator[UpstreamOptions]:
+    """The simulator as an upstream, for as long as the gateway runs."""
+    from tidegate.simulator.server import Simulator
+
+    simulator = Simulator()
+    await simulator.start("127.0.0.1", 0)
+    try:
+        yield UpstreamOptions(name="simulator", base_url=simulator.url, trust_env=False)
+    finally:
+        await simulator.close()
+
+
+@asynccontextmanager
+async def _noted(make: Background, started: list[UpstreamOptions]) -> AsyncIterator[UpstreamOptions]:
+    async with make() as upstream:
+        started.append(upstream)
+        yield upstream
+
+
+def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions]) -> str:
+    """What a person needs in order to send the first request."""
+    upstreams = (*options.upstreams, *started)
+    lines = [f"Tidegate is ready: {url}", ""]
+    for upstream in upstreams:
+        served = ", ".join((*upstream.aliases, *upstream.models))
+        lines.append(f"  upstream  {upstream.name}: {upstream.base_url} ({_short(served)})")
+    lines.append(f"  clients   {_clients(options)}")
+    lines.extend(f"  warning   {warning}" for warning in warnings(options))
+    lines.extend(("", *_curl(url, options, upstreams), ""))
+    return "\n".join(lines)
+
+
+def _short(text: str, limit: int = 60) -> str:
+    return text if len(text) <= limit else text[: limit - 1] + "…"
+
+
+def _clients(options: GatewayOptions) -> str:
+    count = len(options.auth.keys)
+    keys = f"{count} key{'s' * (count != 1)}"
+    if not options.auth.anonymous:
+        return f"{keys}; a request without one is refused"
+    return "no key needed" if count == 0 else f"{keys}, and anyone without one"
+
+
+def _curl(url: str, options: GatewayOptions, upstreams: tuple[UpstreamOptions, ...]) -> list[str]:
+    names = [name for upstream in upstreams for name in (*upstream.aliases, *upstream.models) if "*" not in name]
+    body = {"model": names[0] if names else "any", "messages": [{"role": "user", "content": "Tell me about the tide."}]}
+    lines = [f"  curl -N {url}/api/v1/chat/stream"]
+    if not options.auth.anonymous:
+        lines.append("    -H 'authorization: Bearer tg-YOUR-KEY'")
+    lines.extend(("    -H 'content-type: application/json'", f"    -d '{json.dumps(body)}'"))
+    return [f"{line} \\" for line in lines[:-1]] + lines[-1:]
