@@ -39,6 +39,7 @@ class Hooks:
         if id(hook) in self._broken:
             return
         self._broken.add(id(hook))
-        structlog.get_logger("tidegate.telemetry").error(
-            "telemetry.hook_failed", hook=type(hook).__name__, exc_info=error
-        )
+        try:
+            structlog.get_logger().error("telemetry.hook_failed", hook=type(hook).__name__, exc_info=error)
+        except Exception:  # noqa: S110 - the log itself is what is broken: nobody is left to tell
+            pass
