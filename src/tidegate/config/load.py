@@ -42,9 +42,7 @@ def load(
     """
     sources = Sources(path or environ.get(CONFIG_VARIABLE) or None)
     sources.lay_over_environment(environ)
-    sources.lay_over(
-        [(f"--{key.rpartition('.')[2]}", tuple(key.split(".")), text) for key, text in (flags or {}).items()]
-    )
+    sources.lay_over([(_flag(key), tuple(key.split(".")), text) for key, text in (flags or {}).items()])
     tree = {name: value for name, value in sources.tree.items() if not _later(sources, name, value)}
     options = _Builder(sources, environ).table(GatewayOptions, tree, ())
     if not sources.problems and require_upstream and not tree.get("upstream") and sources.file is not None:
@@ -58,6 +56,10 @@ def load(
         anonymous = is_loopback(options.server.host)
         options = replace(options, auth=replace(options.auth, anonymous=anonymous))
     return options
+
+
+def _flag(key: str) -> str:
+    return "--" + key.rpartition(".")[2].replace("_", "-")
 
 
 def _later(sources: Sources, name: str, value: Any) -> bool:

@@ -35,18 +35,16 @@ class Sources:
             self._read(path)
 
     def where(self, path: Path) -> str:
-        """The place of a key, or of the nearest table around it."""
+        """The place of a key; of a table that only variables make, any of them; or of the nearest table around it."""
+        below = (name for inner, name in self._named.items() if inner[: len(path)] == path != ())
+        if path not in self._lines and (name := next(below, None)) is not None:
+            return name
         for length in range(len(path), -1, -1):
-            around = path[:length]
-            if around in self._named:
-                return self._named[around]
-            if around in self._lines:
-                return f"{self.file}:{self._lines[around]}"
-        return self._named_below(path) or self.file or "configuration"
-
-    def _named_below(self, path: Path) -> str | None:
-        # A table that exists only in variables: any of them shows where.
-        return next((name for below, name in self._named.items() if path and below[: len(path)] == path), None)
+            if path[:length] in self._named:
+                return self._named[path[:length]]
+            if path[:length] in self._lines:
+                return f"{self.file}:{self._lines[path[:length]]}"
+        return self.file or "configuration"
 
     def report(self, path: Path, text: str) -> None:
         """Add a problem of the key or table at ``path``; all of them are shown together."""
