@@ -59,10 +59,12 @@ def serve(
     options = read()
     probe(options.server.host, options.server.port)
 
-    from tidegate.server.run import run
     from tidegate.telemetry.log import configure_logging
 
     configure_logging(options.server.log_format, options.server.log_level)
+
+    from tidegate.server.run import run
+
     started: list[UpstreamOptions] = []
     run(
         options,

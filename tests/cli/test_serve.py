@@ -1,0 +1,235 @@
+"""cli/serve.py: from flags to a call of the server, and what a person is told."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import types
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.conftest import Command
+from tidegate.policy.keys import hash_key, new_key
+from tidegate.server.options import GatewayOptions
+from tidegate.upstream.options import UpstreamOptions
+
+UPSTREAM = '[[upstream]]\nname = "main"\nbase_url = "http://127.0.0.1:8000/v1"\n'
+URL = "http://127.0.0.1:4321"
+HASH = hash_key(new_key())
+
+
+class Server:
+    """Stands for the server: enters the background models, says that it is ready, and remembers what it was given."""
+
+    def __init__(self) -> None:
+        self.options: GatewayOptions | None = None
+        self.models: list[UpstreamOptions] = []
+        self.reload: Callable[[], GatewayOptions] | None = None
+        self.logging: tuple[str, str] | None = None
+
+    def run(
+        self,
+        options: GatewayOptions,
+        *,
+        on_ready: Callable[[str], None] | None = None,
+        reload: Callable[[], GatewayOptions] | None = None,
+        background: Sequence[Callable[[], AbstractAsyncContextManager[UpstreamOptions]]] = (),
+    ) -> None:
+        self.options, self.reload = options, reload
+
+        async def live() -> None:
+            for make in background:
+                async with make() as upstream:
+                    self.models.append(upstream)
+            assert on_ready is not None
+            on_ready(URL)
+
+        asyncio.run(live())
+
+    def configure(self, log_format: str, level: str) -> None:
+        self.logging = (log_format, level)
+
+
+@asynccontextmanager
+async def a_model() -> AsyncIterator[UpstreamOptions]:
+    yield UpstreamOptions(name="started", base_url="http://127.0.0.1:9/v1", models=("tiny",))
+
+
+def module(monkeypatch: pytest.MonkeyPatch, name: str, **contents: Any) -> None:
+    made = types.ModuleType(name)
+    made.__dict__.update(contents)
+    monkeypatch.setitem(sys.modules, name, made)
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Server:
+    server = Server()
+    module(monkeypatch, "tidegate.server.run", run=server.run)
+    module(monkeypatch, "tidegate.telemetry.log", configure_logging=server.configure)
+    module(monkeypatch, "tidegate.cli.local", local_model=a_model)
+    monkeypatch.setattr("tidegate.cli.serve.simulated_model", a_model)
+    monkeypatch.setattr("tidegate.cli.serve.probe", lambda host, port: None)
+    return server
+
+
+def test_without_anything_it_runs_in_front_of_a_simulated_model(command: Command, server: Server) -> None:
+    result = command("serve")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert server.options == GatewayOptions(auth=server.options.auth) if server.options else False
+    assert [model.name for model in server.models] == ["started"]
+    assert result.stdout == (
+        "Tidegate is ready: http://127.0.0.1:4321\n"
+        "\n"
+        "  upstream  started: http://127.0.0.1:9/v1 (tiny)\n"
+        "  clients   no key needed\n"
+        "\n"
+        "  curl -N http://127.0.0.1:4321/api/v1/chat/stream \\\n"
+        "    -H 'content-type: application/json' \\\n"
+        '    -d \'{"model": "tiny", "messages": [{"role": "user", "content": "Tell me about the tide."}]}\'\n'
+        "\n"
+    )
+
+
+def test_the_file_in_the_folder_is_found_by_itself(command: Command, server: Server) -> None:
+    Path("tidegate.toml").write_text(UPSTREAM)
+    assert command("serve").exit_code == 0
+    assert server.options is not None
+    assert [upstream.name for upstream in server.options.upstreams] == ["main"]
+    assert server.models == []
+
+
+@pytest.mark.parametrize("flag", [["--upstream", "http://h/v1"], ["--local"]])
+def test_it_is_not_when_something_else_is_asked_for(command: Command, server: Server, flag: list[str]) -> None:
+    Path("tidegate.toml").write_text("not toml")
+    assert command("serve", *flag).exit_code == 0
+
+
+def test_nor_when_a_variable_names_another(command: Command, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    Path("tidegate.toml").write_text("not toml")
+    Path("other.toml").write_text(UPSTREAM)
+    monkeypatch.setenv("TIDEGATE_CONFIG", "other.toml")
+    assert command("serve").exit_code == 0
+
+
+def test_flags_win_over_variables_over_the_file(
+    command: Command, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("x.toml").write_text(
+        f'[server]\nport = 1\nhost = "127.0.0.2"\nlog_format = "json"\nlog_level = "debug"\n{UPSTREAM}'
+    )
+    monkeypatch.setenv("TIDEGATE_SERVER__PORT", "2")
+    monkeypatch.setenv("TIDEGATE_SERVER__HOST", "127.0.0.3")
+    assert command("serve", "-c", "x.toml", "--port", "3", "--log-format", "console").exit_code == 0
+    assert server.options is not None
+    assert (server.options.server.port, server.options.server.host) == (3, "127.0.0.3")
+    assert server.logging == ("console", "debug")
+
+
+@pytest.mark.parametrize(
+    ("environ", "keys"),
+    [
+        ({}, ()),
+        ({"OPENAI_API_KEY": "a"}, ("env:OPENAI_API_KEY",)),
+        ({"OPENAI_API_KEY": "a", "LLM_API_KEY": "b"}, ("env:LLM_API_KEY",)),
+        ({"LLM_API_KEY": ""}, ()),
+    ],
+)
+def test_an_upstream_on_the_command_line_is_the_only_one(
+    command: Command,
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    environ: dict[str, str],
+    keys: tuple[str, ...],
+) -> None:
+    Path("x.toml").write_text(UPSTREAM)
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    result = command("serve", "--config", "x.toml", "--upstream", "https://h.example/v1")
+    assert server.options is not None
+    assert server.options.upstreams == (
+        UpstreamOptions(name="upstream", base_url="https://h.example/v1", api_keys=keys),
+    )
+    assert "  upstream  upstream: https://h.example/v1 (*)\n" in result.stdout
+    assert '"model": "any"' in result.stdout
+
+
+def test_an_address_that_cannot_be_is_refused(command: Command, server: Server) -> None:
+    result = command("serve", "--upstream", "h.example/v1")
+    assert result.exit_code == 2
+    assert result.stderr == (
+        'tidegate: --upstream must begin with http:// or https://; write for example "https://api.openai.com/v1"\n'
+    )
+
+
+def test_local_adds_a_real_model_to_those_of_the_file(command: Command, server: Server) -> None:
+    Path("x.toml").write_text(UPSTREAM)
+    result = command("serve", "--config", "x.toml", "--local")
+    assert [model.name for model in server.models] == ["started"]
+    assert "upstream  main: " in result.stdout
+    assert "upstream  started: " in result.stdout
+
+
+def test_a_reload_reads_the_file_again_with_the_same_flags(command: Command, server: Server) -> None:
+    Path("x.toml").write_text(UPSTREAM)
+    command("serve", "--config", "x.toml", "--port", "3")
+    Path("x.toml").write_text(UPSTREAM + "[stream]\nheartbeat = 1\n[server]\nport = 9")
+    assert server.reload is not None
+    options = server.reload()
+    assert (options.stream.heartbeat, options.server.port) == (1.0, 3)
+
+
+@pytest.mark.parametrize(
+    ("auth", "clients"),
+    [
+        (f'[[auth.key]]\nid = "a"\nhash = "{HASH}"\n', "1 key; a request without one is refused"),
+        (f'[auth]\nanonymous = true\n[[auth.key]]\nid = "a"\nhash = "{HASH}"\n', "1 key, and anyone without one"),
+        ("[auth]\nanonymous = true\n", "no key needed"),
+    ],
+)
+def test_the_start_block_says_who_may_come_in(command: Command, server: Server, auth: str, clients: str) -> None:
+    Path("x.toml").write_text(UPSTREAM + auth)
+    output = command("serve", "--config", "x.toml").stdout
+    assert f"  clients   {clients}\n" in output
+    assert ("authorization: Bearer tg-YOUR-KEY" in output) == ("refused" in clients)
+
+
+def test_the_start_block_warns_of_a_gateway_that_nobody_can_use(command: Command, server: Server) -> None:
+    Path("x.toml").write_text(UPSTREAM)
+    assert "  warning   nobody can use this gateway: " in command("serve", "--config", "x.toml").stdout
+
+
+def test_many_models_are_cut_short(command: Command, server: Server) -> None:
+    Path("x.toml").write_text(UPSTREAM + f"models = {[f'model-{number}' for number in range(99)]}".replace("'", '"'))
+    (line,) = [line for line in command("serve", "-c", "x.toml").stdout.splitlines() if "upstream" in line]
+    assert line.endswith("…)")
+    assert len(line) < 120
+
+
+def test_a_mistake_in_the_file_ends_with_2(command: Command, server: Server) -> None:
+    Path("x.toml").write_text("[strem]")
+    result = command("serve", "--config", "x.toml")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == "tidegate: x.toml:1: unknown section [strem]; did you mean [stream]?\n"
+    assert server.options is None
+
+
+def test_a_port_in_use_is_said_before_anything_starts(
+    command: Command, server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tidegate.cli.listening import probe
+
+    monkeypatch.setattr("tidegate.cli.serve.probe", probe)
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = command("serve", "--port", str(port))
+    assert result.exit_code == 1
+    assert result.stderr == (
+        f"tidegate: cannot listen on 127.0.0.1:{port}: the port is in use; "
+        "stop what listens there, or take another: --port 0\n"
+    )
+    assert server.options is None
