@@ -6,10 +6,10 @@ import tomllib
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tests.config.toml import TEXTS, VALUES, toml
 from tidegate.config.lines import Path, locate
 
 TEXT = '''\
@@ -109,25 +109,9 @@ def _paths(tree: Any, path: Path = ()) -> Iterator[Path]:
         yield from _paths(value, (*path, key))
 
 
-_LEAVES = st.one_of(st.integers(-9, 9), st.booleans(), st.floats(allow_nan=False, allow_infinity=False))
-_TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
-_VALUES = st.recursive(
-    _LEAVES | _TEXTS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_TEXTS, inner, max_size=3)
-)
-
-
-def _toml(value: Any) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{_toml(key)} = {_toml(inner)}" for key, inner in value.items()) + "}"
-    if isinstance(value, list):
-        return "[\n" + ",\n".join(map(_toml, value)) + "]"
-    text = msgspec.json.encode(value).decode()
-    return text.replace("\x7f", "\\u007f")
-
-
-@given(st.dictionaries(_TEXTS, _VALUES, max_size=5))
+@given(st.dictionaries(TEXTS, VALUES, max_size=5))
 def test_exactly_the_keys_that_tomllib_finds_are_located(tree: dict[str, Any]) -> None:
-    text = "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in tree.items())
+    text = "".join(f"{toml(key)} = {toml(value)}\n" for key, value in tree.items())
     assert tomllib.loads(text).keys() == tree.keys()
     lines = locate(text)
     assert set(lines) == set(_paths(tree))

@@ -66,7 +66,9 @@ class Sources:
 
     def raise_if_any(self) -> None:
         if self.problems:
-            raise ConfigError("\n".join(sorted(dict.fromkeys(self.problems), key=self._order)))
+            ordered = sorted(dict.fromkeys(self.problems), key=self._order)
+            # A quoted key may hold a line break or an escape code; a problem is one line all the same.
+            raise ConfigError("\n".join(line if line.isprintable() else ascii(line)[1:-1] for line in ordered))
 
     def _order(self, problem: str) -> int:
         """The file's problems by line, as one reads them; then the others."""
