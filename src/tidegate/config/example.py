@@ -53,7 +53,7 @@ def _section(key: Key, path: tuple[str | int, ...]) -> list[str]:
         lines.append(_comment(_NOTES[path]))
     lines.append(f"#{title(path)}" if optional else title(path))
     below: list[str] = []
-    docs = _field_docs(key.table)
+    docs = field_docs(key.table)
     for entry in keys_of(key.table).values():
         if entry.table is not None:
             below.extend(_section(entry, (*path, entry.name)))
@@ -86,7 +86,7 @@ def _first_sentence(options: type) -> str:
 
 
 @cache
-def _field_docs(options: type) -> dict[str, str]:
+def field_docs(options: type) -> dict[str, str]:
     """The string under each field, which ``dataclasses`` does not keep."""
     tree = ast.parse(textwrap.dedent(inspect.getsource(options)))
     body = tree.body[0]
