@@ -28,6 +28,7 @@
     │   ├── UpstreamRefused         its 4xx: its status and message pass on
     │   ├── UpstreamFailed          502  its 5xx
     │   ├── UpstreamCut             502  the answer ended before it was complete
+    │   │   └── StreamTruncated          what the client raises: with the text that came, and the stream's id
     │   ├── UpstreamProtocolError   502  not HTTP, or not the dialect
     │   │   ├── HeadTooLarge
     │   │   └── EventTooLarge
@@ -76,6 +77,7 @@ __all__ = [
     "StaleConnection",
     "StreamEnded",
     "StreamNotFound",
+    "StreamTruncated",
     "TidegateError",
     "TlsFailed",
     "TotalTimeout",
@@ -296,6 +298,21 @@ class UpstreamCut(UpstreamFault):
 
     default_code = "upstream_cut"
     default_retryable = True
+
+
+class StreamTruncated(UpstreamCut):
+    """The client's: a stream that had begun did not reach its end. ``__cause__`` says why, ``code`` in one word.
+
+    :param text: the answer so far, so that an application can show it as unfinished. Not part of the message.
+    :param stream_id: the gateway's name for the stream, where there is one.
+    """
+
+    def __init__(
+        self, message: str, *, text: str = "", stream_id: str | None = None, code: str | None = None, **more: Any
+    ) -> None:
+        super().__init__(message, code=code, **more)
+        self.text = text
+        self.stream_id = stream_id
 
 
 class UpstreamProtocolError(UpstreamFault):

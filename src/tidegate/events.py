@@ -10,7 +10,17 @@ from typing import TypeAlias
 
 import msgspec
 
-__all__ = ["Event", "Failed", "Finished", "ReasoningDelta", "RefusalDelta", "Started", "TextDelta", "ToolCallDelta", "Usage"]
+__all__ = [
+    "Event",
+    "Failed",
+    "Finished",
+    "ReasoningDelta",
+    "RefusalDelta",
+    "Started",
+    "TextDelta",
+    "ToolCallDelta",
+    "Usage",
+]
 
 
 class Started(msgspec.Struct, frozen=True, gc=False):
