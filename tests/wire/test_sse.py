@@ -238,6 +238,13 @@ def test_encode_takes_bytes_and_text() -> None:
     assert encode_sse("[DONE]") == DONE
 
 
+def test_line_ends_in_the_data_become_data_lines() -> None:
+    """Whichever kind they are; the decoder joins them with LF."""
+    encoded = encode_sse("a\r\nb\rc\nd", event="note", id="7")
+    assert encoded == b"event: note\nid: 7\ndata: a\ndata: b\ndata: c\ndata: d\n\n"
+    assert decoded([encoded])[0] == [SseEvent(b"a\nb\nc\nd", "note", "7")]
+
+
 @pytest.mark.parametrize("bad", ["a\nb", "a\rb", "a\0b"])
 def test_encode_refuses_what_a_field_cannot_carry(bad: str) -> None:
     """A line end in an id or a name would inject a field."""
@@ -253,3 +260,28 @@ def test_a_heartbeat_between_events_is_only_a_comment() -> None:
     body = encode_sse("a") + HEARTBEAT_SSE + HEARTBEAT_SSE + encode_sse("b")
     assert decoder.feed(body) == [SseEvent(b"a"), SseEvent(b"b")]
     assert decoder.comments == 2
+
+
+@pytest.mark.parametrize(
+    ("read", "found"),
+    [
+        (b"data: a\n\n", [b"a"]),
+        (b"data: a\n\ndata: b\n\n", [b"a", b"b"]),
+        (b"data: a\n\nevent: x\ndata: b\n\n", None),
+        (b"data: a\ndata: b\n\n", None),
+        (b"data: a\r\n\r\n", None),
+        (b"data: a\n", None),
+        (b": comment\n\n", None),
+    ],
+)
+def test_a_read_of_plain_events_gives_its_data_at_once(read: bytes, found: list[bytes] | None) -> None:
+    """Whatever is more than that has to be fed."""
+    decoder = SseDecoder(max_event=1000)
+    decoder.feed(b"data: first\n\n")
+    assert decoder.payloads(read) == found
+
+
+def test_an_unfinished_event_is_never_read_at_once() -> None:
+    decoder = SseDecoder(max_event=1000)
+    decoder.feed(b"data: fir")
+    assert decoder.payloads(b"data: a\n\n") is None

@@ -58,7 +58,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     try:
         fields = _OBJECT.decode(body)
     except msgspec.ValidationError:
-        raise InvalidRequest("The request body must be a JSON object, such as {\"model\": …, \"messages\": […]}.") from None
+        raise InvalidRequest('The request body must be a JSON object, such as {"model": …, "messages": […]}.') from None
     except (msgspec.DecodeError, UnicodeDecodeError):
         raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from None
     except RecursionError:
@@ -67,9 +67,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     if not isinstance(model, str) or not model:
         raise InvalidRequest("You must provide a model: a non-empty string in the field 'model'.", param="model")
     if len(model) > MAX_MODEL_CHARS or not model.isprintable():
-        raise InvalidRequest(
-            f"'model' must be at most {MAX_MODEL_CHARS} printable characters.", param="model"
-        )
+        raise InvalidRequest(f"'model' must be at most {MAX_MODEL_CHARS} printable characters.", param="model")
     messages = _value(fields, "messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("'messages' must be a non-empty array of message objects.", param="messages")

@@ -117,6 +117,16 @@ class SseDecoder:
             self._clean = not (self._held or self._tail or self._skip_lf or self._overflown or self._start is not None)
         return self._checked(events)
 
+    def payloads(self, data: bytes) -> list[bytes] | None:
+        """The data of each event in ``data``, where they are whole, have one data line each and nothing else, as
+        nearly every read of a real stream; ``None`` when not, and then :meth:`feed` has to be asked.
+        """
+        if not self._clean or data[:6] != b"data: " or data[-2:] != b"\n\n" or len(data) > self._max or b"\r" in data:
+            return None
+        found = data[6:-2].split(b"\n\ndata: ")
+        # A line end that is left stands before a field, a comment or a further data line.
+        return found if data.count(b"\n") == 2 * len(found) else None
+
     def close(self) -> list[SseEvent]:
         """The body has ended. An unfinished event is not an event (the grammar discards it), so nothing comes.
 
