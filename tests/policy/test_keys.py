@@ -22,8 +22,10 @@ from tidegate.policy.keys import (
 )
 from tidegate.policy.options import AuthOptions, StaticKey
 
-KEY = new_key()
-OTHER = new_key()
+# Fixed, so that every process collects the same tests.
+KEY = "tg-oV5IKogNSRD3dS64aENkoIUZQ5lnz7t0HvL23l0t08944QOFd"
+OTHER = "tg-X6vmAHllGb3rpfgPiqW5VsjyXOshZC52QWoTyNasJXm0GnC4n"
+STRANGE = "tg-KFWAbjcZRp4QkLxML1kGte4QgzF2HE3WG26kh3lVCtm0TZYjg"
 
 
 def authenticator(*, anonymous: bool = False, admin: bool = False) -> Authenticator:
@@ -102,7 +104,7 @@ class TestAuthenticator:
         )
 
     @pytest.mark.parametrize("anonymous", [True, False])
-    @pytest.mark.parametrize("token", [new_key(), "tg-", "tg-nonsense", KEY[:-1], KEY + "x"])
+    @pytest.mark.parametrize("token", [STRANGE, "tg-", "tg-nonsense", KEY[:-1], KEY + "x"])
     def test_a_token_that_claims_to_be_ours_is_always_checked(self, token: str, anonymous: bool) -> None:
         message = refusal(authenticator(anonymous=anonymous), f"Bearer {token}")
         assert message == (
@@ -130,7 +132,7 @@ class TestAuthenticator:
         gate = Authenticator(AuthOptions(anonymous=True, keys=(StaticKey(id="old", hash=hash_key(token)),)))
         assert gate.check(f"Bearer {token}").id == "old"
 
-    @pytest.mark.parametrize("token", [KEY, OTHER, "tg-malformed", new_key()])
+    @pytest.mark.parametrize("token", [KEY, OTHER, "tg-malformed", STRANGE], ids=["known", "other", "malformed", "new"])
     def test_every_token_is_compared_with_every_key(self, token: str, monkeypatch: pytest.MonkeyPatch) -> None:
         compared: list[tuple[int, int]] = []
         real = hmac.compare_digest

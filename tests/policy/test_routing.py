@@ -92,3 +92,14 @@ def test_every_match_is_a_candidate_once_sorted_by_priority(
     assert sorted(route.upstream for route in routes) == sorted(spec.name for spec in specs)
     keys = [(route.priority, not drawn[int(route.upstream)][2]) for route in routes]
     assert keys == sorted(keys)
+
+
+def test_names_are_remembered_within_a_bound_only() -> None:
+    """Whoever asks for ever new names, or for a very long one, costs no memory."""
+    router = Router([RouteSpec(name="u", models=("*",))])
+    for number in range(2000):
+        assert router.matches(f"m-{number}")
+    remembered = len(router._known)
+    assert remembered < 2000
+    assert router.matches("m" * 5000)
+    assert len(router._known) == remembered

@@ -47,6 +47,8 @@ class Principal:
     id: str
     admin: bool = False
     models: tuple[str, ...] = ("*",)
+    safety: str = ""
+    """The key's safety profile, by name; empty: none of its own."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -118,7 +120,9 @@ class Authenticator:
                     "make one with: tidegate keys hash"
                 )
         self._anonymous = options.anonymous
-        self._keys = [(key.hash.encode("ascii"), Principal(key.id, key.admin, key.models)) for key in options.keys]
+        self._keys = [
+            (key.hash.encode("ascii"), Principal(key.id, key.admin, key.models, key.safety)) for key in options.keys
+        ]
 
     def check(self, authorization: str | None) -> Principal:
         """The principal behind the header's value; :class:`Unauthorized` when it is nobody's."""

@@ -16,6 +16,8 @@ class StaticKey:
     models: tuple[str, ...] = ("*",)
     admin: bool = False
     """An admin sees, stops and cancels every stream, not only its own."""
+    safety: str = ""
+    """The safety profile of this key's requests, on top of that of every request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

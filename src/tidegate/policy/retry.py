@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from tidegate.errors import Overloaded, TidegateError, TlsFailed, UpstreamRefused
+from tidegate.wire.retry_after import retry_after
 
-__all__ = ["RETRYABLE_STATUS", "backoff", "needs_other_upstream", "parse_retry_after", "retry_after_of", "retryable"]
+__all__ = ["RETRYABLE_STATUS", "backoff", "needs_other_upstream", "retry_after_of", "retryable"]
 
 RETRYABLE_STATUS = frozenset({408, 409, 429})
 """The 4xx that say "later", not "never"; the official SDKs retry the same ones. Every 5xx is retryable by its class."""
+
+_ASKING = frozenset({b"retry-after", b"retry-after-ms"})
 
 
 def retryable(error: TidegateError) -> bool:
@@ -39,36 +39,7 @@ def backoff(attempt: int, base: float, rand: float, *, retry_after: float | None
     return rand * ceiling if retry_after is None else retry_after + rand * min(base, cap)
 
 
-def parse_retry_after(value: str, *, now_epoch: float) -> float | None:
-    """Seconds of a ``Retry-After`` header: a number (fractions too: some servers send them) or an HTTP date.
-
-    0 for a moment that has passed; ``None`` for what is neither.
-    """
-    seconds = _number(value)
-    if seconds is not None:
-        return seconds
-    try:
-        moment = parsedate_to_datetime(value)
-    except (ValueError, OverflowError):
-        return None
-    if moment.tzinfo is None:  # "-0000" and a missing zone: HTTP dates are always GMT
-        moment = moment.replace(tzinfo=UTC)
-    return max(0.0, moment.timestamp() - now_epoch)
-
-
 def retry_after_of(headers: Iterable[tuple[bytes, bytes]], *, now_epoch: float) -> float | None:
-    """What an answer's headers (names in lower case) ask for; ``retry-after-ms`` is the finer one, so it wins."""
-    found = {name: value.decode("latin-1") for name, value in headers if name in {b"retry-after", b"retry-after-ms"}}
-    milliseconds = _number(found.get(b"retry-after-ms", ""))
-    if milliseconds is not None:
-        return milliseconds / 1000
-    value = found.get(b"retry-after")
-    return None if value is None else parse_retry_after(value, now_epoch=now_epoch)
-
-
-def _number(text: str) -> float | None:
-    try:
-        number = float(text)
-    except ValueError:
-        return None
-    return max(0.0, number) if math.isfinite(number) else None
+    """What an answer's headers ask for; names in lower case. See :mod:`tidegate.wire.retry_after`."""
+    asked = {name.decode("ascii"): value.decode("latin-1") for name, value in headers if name in _ASKING}
+    return retry_after(asked, now_epoch=now_epoch)

@@ -14,10 +14,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
 from tidegate.policy.names import Names, is_glob
 
 __all__ = ["Route", "RouteSpec", "Router"]
+
+_REMEMBERED: Final = 512
+"""Model names whose routes are remembered; clients choose names, so it has to end somewhere."""
+
+_LONGEST: Final = 256
+"""Characters of a name that is remembered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,29 +51,41 @@ class Route:
 class Router:
     """The upstreams' models, compiled. Immutable: a reload makes a new one."""
 
-    __slots__ = ("_specs",)
+    __slots__ = ("_known", "_specs")
 
     def __init__(self, specs: Iterable[RouteSpec]) -> None:
         self._specs = [(spec, Names(spec.models)) for spec in specs]
+        self._known: dict[str, list[tuple[int, Route]]] = {}
 
     def candidates(self, model: str, rand: Callable[[], float]) -> list[Route]:
         """The routes for a model, best first; empty when nobody serves it.
 
-        :param rand: uniform in [0, 1), such as ``random.random``; called once for each candidate.
+        :param rand: uniform in [0, 1), such as ``random.random``; called once for each of several candidates.
         """
-        ranked = []
-        for spec, known in self._specs:
-            match = _match(model, spec, known)
-            if match is not None:
-                name, rank = match
-                route = Route(spec.name, name, spec.priority, spec.weight)
-                ranked.append((spec.priority, rank, _draw(spec.weight, rand()), route))
+        matching = self._matching(model)
+        if len(matching) == 1:
+            return [matching[0][1]]
+        ranked = [(route.priority, rank, _draw(route.weight, rand()), route) for rank, route in matching]
         ranked.sort(key=lambda entry: entry[:3])
         return [route for *_, route in ranked]
 
     def matches(self, model: str) -> bool:
         """Whether any upstream serves the model."""
-        return any(_match(model, spec, known) is not None for spec, known in self._specs)
+        return bool(self._matching(model))
+
+    def _matching(self, model: str) -> list[tuple[int, Route]]:
+        """Who serves the model, with the rank of the match. Remembered for the first few hundred names asked for."""
+        found = self._known.get(model)
+        if found is None:
+            found = []
+            for spec, known in self._specs:
+                match = _match(model, spec, known)
+                if match is not None:
+                    name, rank = match
+                    found.append((rank, Route(spec.name, name, spec.priority, spec.weight)))
+            if len(self._known) < _REMEMBERED and len(model) <= _LONGEST:
+                self._known[model] = found
+        return found
 
     def names(self) -> list[str]:
         """Every name that can be listed, in the order of the configuration: exact ones and aliases, no globs."""
