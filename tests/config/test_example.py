@@ -62,5 +62,5 @@ def test_no_line_is_wider_than_a_terminal_likes() -> None:
 
 
 def test_it_is_toml_and_ends_with_a_newline() -> None:
-    assert set(tomllib.loads(example())) == {"server", "stream", "upstream", "auth"}
+    assert set(tomllib.loads(example())) == {"server", "stream", "upstream", "auth", "safety"}
     assert example().endswith("\n")

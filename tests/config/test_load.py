@@ -60,11 +60,19 @@ class TestValues:
         assert upstream.aliases == {"fast": "small", "big": "large"}
 
     def test_sections_of_later_rooms_are_known_and_left_alone(self) -> None:
-        options = read(
-            UPSTREAM + '[ledger]\nurl = "sqlite:///x.db"\n[shared]\nredis = "redis://x"\n[safety]\nprofile = "strict"'
-        )
+        options = read(UPSTREAM + '[ledger]\nurl = "sqlite:///x.db"\n[shared]\nredis = "redis://x"')
         assert options.upstreams[0].name == "main"
-        assert read(UPSTREAM + "[safety.profile.mine]\nrules = []").upstreams
+
+    def test_a_safety_profile_of_ones_own_is_a_list_of_tables(self) -> None:
+        own = '[[safety.profile.own]]\nname = "ticket"\ncore = "T-[0-9]+"'
+        safety = read(
+            f'{UPSTREAM}[safety]\nuse = "mine"\n[[safety.profile]]\nname = "mine"\nrules = ["email"]\n{own}'
+        ).safety
+        assert (safety.use, safety.profiles[0].rules, safety.profiles[0].own[0].core) == (
+            "mine",
+            ("email",),
+            "T-[0-9]+",
+        )
 
     def test_an_upstream_may_be_left_to_the_caller(self) -> None:
         Path("x.toml").write_text("")
@@ -184,9 +192,10 @@ class TestEnvironment:
             "[qqq]",
             (
                 "1: unknown section [qqq]; known sections: "
-                "[server], [stream], [[upstream]], [auth], [ledger], [shared], [safety]"
+                "[server], [stream], [[upstream]], [auth], [safety], [ledger], [shared]"
             ),
         ),
+        ('[safety]\nuse = "stict"', "1: [safety]: there is no profile of that name; there are off, default, strict"),
         ("idle_timeout = 5", '1: "idle_timeout" belongs under [stream]'),
         ("base_url = 5", '1: "base_url" belongs under [[upstream]]'),
         ("serve = 5", '1: unknown key "serve" outside of a section; did you mean [server]?'),
@@ -278,7 +287,7 @@ class TestEnvironment:
             '3: [[auth.key]] hash must be "sha256:" and 64 hex digits; make one with: tidegate keys hash',
         ),
         (
-            f'[[auth.key]]\nid = "a"\nhash = "{new_key()}"',
+            '[[auth.key]]\nid = "a"\nhash = "tg-Z8TxfZcswGcUqcwYgRatDvn6DedaD0599k7VUhHbKY123G538"',
             "3: [[auth.key]] hash is the key itself; write its hash, which this prints: tidegate keys hash -",
         ),
         ('[[auth.key]]\nid = "a"', '1: [[auth.key]] has no hash; write for example hash = "sha256:..."'),

@@ -7,10 +7,12 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tidegate.config.lines import Path
+from tidegate.config.schema import title
 from tidegate.config.sources import Sources
 from tidegate.config.values import base_url_problem
 from tidegate.policy.keys import is_hash, looks_like_ours
 from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.safety.profile import ProfileError, Profiles, SafetyOptions
 from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.upstream.options import UpstreamOptions
 
@@ -90,6 +92,20 @@ def _auth(sources: Sources, path: Path, auth: AuthOptions, _environ: Mapping[str
 
 def _gateway(sources: Sources, path: Path, gateway: GatewayOptions, _environ: Mapping[str, str]) -> None:
     _unique(sources, (*path, "upstream"), "name", [upstream.name for upstream in gateway.upstreams], "upstream")
+    for index, key in enumerate(gateway.auth.keys):
+        if key.safety:
+            try:
+                Profiles(gateway.safety).named(key.safety)
+            except ProfileError as error:
+                known = str(error).partition("; ")[2]
+                sources.report_value(("auth", "key", index, "safety"), f"must name a profile; {known}")
+
+
+def _safety(sources: Sources, path: Path, safety: SafetyOptions, _environ: Mapping[str, str]) -> None:
+    try:
+        Profiles(safety)
+    except ProfileError as error:
+        sources.report(path, f"{title(path)}: {error}")
 
 
 def _unique(sources: Sources, path: Path, field: str, values: list[str], noun: str) -> None:
@@ -104,4 +120,5 @@ _CHECKS: Mapping[type, Callable[[Sources, Path, Any, Mapping[str, str]], None]] 
     StaticKey: _key,
     AuthOptions: _auth,
     GatewayOptions: _gateway,
+    SafetyOptions: _safety,
 }

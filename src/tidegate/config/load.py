@@ -20,6 +20,7 @@ from tidegate.config.values import (
     value_of,
     written,
 )
+from tidegate.safety.profile import ProfileOptions, SafetyOptions
 from tidegate.server.options import GatewayOptions
 from tidegate.upstream.options import UpstreamOptions
 
@@ -89,6 +90,8 @@ class _Builder:
         before = len(self._sources.problems)
         if options is UpstreamOptions:
             raw = self._aliases_of_models(raw, filled, path)
+        elif options is SafetyOptions:
+            raw = self._profile(raw, filled, path)
         for name, value in raw.items():
             key = known.get(name)
             if key is None:
@@ -143,6 +146,23 @@ class _Builder:
         )
         filled["models"] = ()
         return {name: value for name, value in raw.items() if name != "models"}
+
+    def _profile(self, raw: Mapping[str, Any], filled: dict[str, Any], path: Path) -> Mapping[str, Any]:
+        """``profile`` may be a name, which is ``use``, or tables by name, which are ``[[safety.profile]]``."""
+        profile = raw.get("profile")
+        if profile is None or isinstance(profile, list):
+            return raw
+        here = (*path, "profile")
+        if not isinstance(profile, dict):
+            filled["use"] = self._leaf(keys_of(SafetyOptions)["use"], profile, here)
+        elif wrong := next((name for name, table in profile.items() if not isinstance(table, dict)), None):
+            named = title((*here, "NAME"))
+            self._sources.report((*here, wrong), f"{title(here)} holds profiles by name; write {named} before {wrong}")
+        else:
+            filled["profiles"] = tuple(
+                self.table(ProfileOptions, {**table, "name": name}, (*here, name)) for name, table in profile.items()
+            )
+        return {name: value for name, value in raw.items() if name != "profile"}
 
 
 def _merged(before: Any, value: Any) -> Any:

@@ -135,6 +135,8 @@ class Sources:
 def _path_of(name: str) -> Path | None:
     """``TIDEGATE_UPSTREAM__0__BASE_URL`` → ``("upstream", 0, "base_url")``; ``None`` when no option is there."""
     parts = name.removeprefix(PREFIX).lower().split("__")
+    if parts == ["safety", "profile"]:
+        return ("safety", "use")  # a variable has no tables: it can only name one
     if parts[0] in LATER:
         return tuple(parts) if len(parts) == 2 and parts[1] in LATER[parts[0]] else None
     options: type | None = GatewayOptions

@@ -48,6 +48,9 @@ EXAMPLES: Mapping[str, Any] = {
     "aliases": {"fast": "gpt-4o-mini"},
     "headers": {"OpenAI-Organization": "org-..."},
     "ca_file": "/etc/ssl/private-ca.pem",
+    "actions": {"email": "tag", "ssn": "block"},
+    "core": "TICKET-\\d+",
+    "words": ("Project Tide",),
 }
 # Least and greatest value by the option's name; then by its shape; else at least 0.
 RANGES: Mapping[str, tuple[float | None, float | None]] = {
@@ -59,6 +62,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "max_event_bytes": (1024, None),
     "max_head_bytes": (1024, None),
     "high_water": (1, None),
+    "hold_cap": (16, 1048576),
 }
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 

@@ -1,0 +1,69 @@
+"""config/load.py: the ways in which ``[safety]`` names and defines profiles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.config.test_load import HASH, UPSTREAM, problems, read
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("key", ["profile", "use"])
+def test_a_profile_is_named(key: str) -> None:
+    safety = read(f'{UPSTREAM}[safety]\n{key} = "strict"').safety
+    assert (safety.use, safety.profiles) == ("strict", ())
+
+
+def test_the_environment_names_one_too() -> None:
+    """And wins over the file."""
+    environ = {"TIDEGATE_SAFETY__PROFILE": "strict"}
+    assert read(UPSTREAM, environ).safety.use == "strict"
+    assert read(f'{UPSTREAM}[safety]\nprofile = "default"', environ).safety.use == "strict"
+
+
+def test_profiles_are_tables_by_name() -> None:
+    """With rules of their own, and each under the name that its header has."""
+    own = '[[safety.profile.mine.own]]\nname = "ticket"\ncore = "T-[0-9]+"\n'
+    safety = read(
+        f'{UPSTREAM}[safety]\nuse = "mine"\n[safety.profile.mine]\nrules = ["email"]\n{own}[safety.profile.other]\n'
+    ).safety
+    assert [profile.name for profile in safety.profiles] == ["mine", "other"]
+    assert safety.use == "mine"
+    assert safety.profiles[0].rules == ("email",)
+    assert safety.profiles[0].own[0].core == "T-[0-9]+"
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (
+            '[safety]\nprofile = "stict"',
+            "1: [safety]: there is no profile of that name; there are off, default, strict",
+        ),
+        (
+            '[safety.profile]\nrules = ["email"]',
+            "2: [safety.profile] holds profiles by name; write [safety.profile.NAME] before rules",
+        ),
+        (
+            '[safety.profile.mine]\nrulse = ["email"]',
+            '2: unknown key "rulse" in [safety.profile.mine]; did you mean "rules"?',
+        ),
+    ],
+)
+def test_a_mistake_is_named(text: str, line: str) -> None:
+    assert problems(f"{text}\n{UPSTREAM}") == [line]
+
+
+def test_a_key_may_have_a_profile_of_its_own() -> None:
+    """One that is there."""
+    key = f'[[auth.key]]\nid = "a"\nhash = "{HASH}"\nsafety = "{{}}"\n'
+    assert read(UPSTREAM + key.format("strict")).auth.keys[0].safety == "strict"
+    assert problems(key.format("stict") + UPSTREAM) == [
+        "4: [[auth.key]] safety must name a profile; there are off, default, strict"
+    ]
