@@ -1,0 +1,174 @@
+"""Profiles: which rules hold, merged to what is as strict as both."""
+
+from __future__ import annotations
+
+import pytest
+
+from tidegate.safety import Action, Replacement, sanitize
+from tidegate.safety.profile import (
+    OFF,
+    Channel,
+    Profile,
+    ProfileError,
+    ProfileOptions,
+    Profiles,
+    RuleOptions,
+    SafetyOptions,
+)
+
+ANSWER = {Channel.OUTPUT, Channel.REASONING, Channel.TOOL_ARGUMENTS}
+
+
+def profiles(*made: ProfileOptions, use: str = "off", known: tuple[str, ...] = ()) -> Profiles:
+    return Profiles(SafetyOptions(use=use, profiles=made), known_keys=known)
+
+
+def said(profile: Profile, text: str, channel: Channel = Channel.OUTPUT) -> str:
+    machine = profile.machine(channel)
+    return text if machine is None else sanitize(machine, text, key=b"k").text
+
+
+TEXT = "bob@example.com +44 20 7946 0958 sk-proj-abcdefghij0123456789 fuck"
+
+
+def test_three_profiles_are_there() -> None:
+    every = Profiles()
+    assert every.names == ("off", "default", "strict")
+    assert every.use == "off"
+    assert said(every.named("off"), TEXT) == TEXT
+    assert said(every.named("default"), TEXT) == "[EMAIL] +44 20 7946 0958 [OPENAI_KEY] fuck"
+    assert said(every.named("strict"), TEXT) == "[EMAIL] [PHONE] [OPENAI_KEY] fuck"
+
+
+def test_where_they_look() -> None:
+    every = Profiles()
+    assert every.named("default").machine(Channel.INPUT) is None
+    assert all(every.named("default").machine(channel) for channel in ANSWER)
+    assert said(every.named("strict"), TEXT, Channel.INPUT).startswith("[EMAIL] [PHONE]")
+    assert [every.named(name).active for name in every.names] == [False, True, True]
+
+
+def test_the_machine_of_a_profile_is_made_once() -> None:
+    profile = Profiles().named("default")
+    ready = [profile.ready]
+    profile.prepare()
+    assert [*ready, profile.ready] == [False, True]
+    assert profile.machine(Channel.OUTPUT) is profile.machine(Channel.REASONING)
+    assert OFF.ready
+
+
+def test_a_profile_of_ones_own() -> None:
+    every = profiles(
+        ProfileOptions(
+            name="mine",
+            rules=("pii", "-email", "profanity"),
+            actions={"pii": "tag", "ssn": "block"},
+            replacement="mask",
+            where=("output",),
+            own=(
+                RuleOptions(name="ticket", core=r"TICKET-\d+", left=r"\w", label="T"),
+                RuleOptions(name="names", words=("Project Tide", "Moon")),
+            ),
+        ),
+    )
+    mine = every.named("mine")
+    found = {rule.name: rule for rule, _ in mine.rules}
+    assert list(found)[:2] == ["ticket", "names"]
+    assert "email" not in found
+    assert (found["card"].action, found["ssn"].action) == (Action.TAG, Action.BLOCK)
+    assert (found["ticket"].action, found["profanity"].action) == (Action.REDACT, Action.REDACT)
+    assert found["ticket"].replacement is Replacement.MASK
+    assert {channel for _, channels in mine.rules for channel in channels} == {Channel.OUTPUT}
+    assert said(mine, "TICKET-123456 project  tide") == "******-**3456 *******  tide"
+
+
+WRONG = {
+    "taken": (ProfileOptions(name="strict"), 'profile "strict" is taken; give yours a name of its own'),
+    "reserved": (ProfileOptions(name="on"), 'profile "on" is taken'),
+    "rule": (
+        ProfileOptions(name="m", rules=("emial",)),
+        'profile "m": rules has "emial"; there are the sets secrets, pii',
+    ),
+    "where": (
+        ProfileOptions(name="m", where=("outptu",)),
+        'profile "m": where has "outptu"; there are input, output, rea',
+    ),
+    "action": (
+        ProfileOptions(name="m", actions={"email": "hide"}),
+        'actions has "hide" for "email"; there are tag, redact',
+    ),
+    "of": (ProfileOptions(name="m", actions={"mac": "tag"}), 'actions has "mac", which is none of its rules or sets'),
+    "both": (
+        ProfileOptions(name="m", own=(RuleOptions(name="r", core="x", words=("y",)),)),
+        'profile "m", rule "r": write either core or words',
+    ),
+    "neither": (ProfileOptions(name="m", own=(RuleOptions(name="r"),)), "write either core or words"),
+    "name": (ProfileOptions(name="m", own=(RuleOptions(name="email", core="x"),)), "the name is taken"),
+    "set": (ProfileOptions(name="m", own=(RuleOptions(name="pii", core="x"),)), "the name is taken"),
+    "regex": (
+        ProfileOptions(name="m", own=(RuleOptions(name="r", core=r"\bsecret\b"),)),
+        'profile "m", rule "r": at character 1: "\\b", which looks at what stands around; name what must not stand',
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WRONG)
+def test_a_profile_that_cannot_be_says_what_to_write_instead(case: str) -> None:
+    options, why = WRONG[case]
+    with pytest.raises(ProfileError) as caught:
+        profiles(options)
+    assert why in str(caught.value)
+
+
+def test_a_name_that_is_not_there_is_not_repeated() -> None:
+    """It comes from a header, and goes into an error text."""
+    with pytest.raises(ProfileError) as caught:
+        Profiles().named("<script>")
+    assert str(caught.value) == "there is no profile of that name; there are off, default, strict"
+    with pytest.raises(ProfileError):
+        profiles(use="none")
+
+
+def test_a_request_may_ask_for_more_and_never_for_less() -> None:
+    every = profiles(
+        ProfileOptions(name="tags", rules=("email",), actions={"email": "tag"}, where=("output",)), use="tags"
+    )
+    assert every.of_request().name == "tags"
+    assert every.of_request("off", None).name == "tags"
+    asked = every.of_request(None, "default")
+    assert asked.name == "tags+default"
+    assert said(asked, "bob@example.com") == "[EMAIL]"
+    assert every.of_request("strict", "off").name == "tags+strict"
+    assert every.of_request("strict", "tags") == every.of_request("strict")
+    assert every.of_request(None, "default") is asked
+
+
+@pytest.mark.parametrize("word", ["on", "ON", " true ", "1", "default"])
+def test_on_is_default(word: str) -> None:
+    assert Profiles().named(word).name == "default"
+
+
+def test_merging_keeps_the_stricter_of_each() -> None:
+    one = profiles(
+        ProfileOptions(
+            name="a", rules=("email", "card"), actions={"email": "block"}, replacement="mask", where=("output",)
+        ),
+        ProfileOptions(name="b", rules=("email", "ssn"), actions={"email": "tag"}, where=("input",), hold_cap=2048),
+    )
+    merged = one.named("a").stricter(one.named("b"))
+    found = {rule.name: (rule.action, rule.replacement, set(channels)) for rule, channels in merged.rules}
+    assert found == {
+        "email": (Action.BLOCK, Replacement.LABEL, {Channel.OUTPUT, Channel.INPUT}),
+        "card": (Action.REDACT, Replacement.MASK, {Channel.OUTPUT}),
+        "ssn": (Action.REDACT, Replacement.LABEL, {Channel.INPUT}),
+    }
+    assert merged.hold_cap == 2048
+    assert one.named("a").stricter(one.named("a")) is one.named("a")
+    assert (OFF.stricter(one.named("a")).name, one.named("a").stricter(OFF).name) == ("a", "a")
+
+
+def test_known_keys_are_redacted_whatever_the_profile_says() -> None:
+    every = profiles(ProfileOptions(name="few", rules=("ssn",)), known=("local-key-4711",))
+    for name in ("default", "strict", "few"):
+        assert said(every.named(name), "it is local-key-4711!") == "it is [KEY]!"
+    assert not every.named("off").active
