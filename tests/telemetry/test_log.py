@@ -130,12 +130,13 @@ def test_a_logger_can_be_given() -> None:
 
 def test_uvicorns_and_others_lines_have_the_same_shape() -> None:
     out = configured()
-    logging.getLogger("uvicorn.error").info("Started %s", "it", extra={"color_message": "no"})
+    logging.getLogger("uvicorn.error").warning("Started %s", "it", extra={"color_message": "no"})
+    logging.getLogger("uvicorn.error").info("that it started, the gateway says itself")
     logging.getLogger("asyncio").warning("slow")
     logging.getLogger("asyncio").info("chatter")
     entries = lines(out)
     assert [(entry["event"], entry["logger"], entry["level"]) for entry in entries] == [
-        ("Started it", "uvicorn.error", "info"),
+        ("Started it", "uvicorn.error", "warning"),
         ("slow", "asyncio", "warning"),
     ]
     assert set(entries[0]) == {"timestamp", "level", "event", "logger"}
@@ -197,7 +198,7 @@ def test_auto_is_console_on_a_terminal() -> None:
 def test_console_lines_are_for_reading() -> None:
     out = configured("console")
     LogHook().ended(record())
-    logging.getLogger("uvicorn.error").info("up")
+    logging.getLogger("uvicorn.error").warning("up")
     end, up = out.getvalue().decode().splitlines()
     assert "stream.end" in end
     assert "ttft_ms=250.0" in end
@@ -230,3 +231,24 @@ def test_a_line_is_cheap() -> None:
                 hook.ended(ended)
             best = min(best, (time.process_time() - began) / 300)
     assert best < 60e-6  # 30 µs is the promise; a machine under load gets twice that
+
+
+class _Gone(io.BytesIO):
+    """A pipe whose reading end is closed."""
+
+    def write(self, _line: Any) -> int:
+        raise BrokenPipeError
+
+    def flush(self) -> None:
+        raise BrokenPipeError
+
+
+def test_a_log_whose_reader_has_gone_loses_lines_and_nothing_else() -> None:
+    """Both kinds of logger, from wherever they are called: the caller hears nothing of it."""
+    configure_logging("json", "info", stream=_Gone())
+    structlog.get_logger().info("lost")
+    logging.getLogger("uvicorn.error").warning("lost")
+    closed = io.BytesIO()
+    configure_logging("json", "info", stream=closed)
+    closed.close()
+    structlog.get_logger().info("lost")

@@ -184,6 +184,34 @@ def test_nothing_of_the_key_or_the_stream_becomes_a_label() -> None:
     assert b"secret" not in hook.render()[0]
 
 
+def test_completion_is_what_readers_saw_finish_of_all_they_did_not_stop() -> None:
+    hook = PrometheusHook()
+    assert hook.completion_ratio() is None
+    for end in ("finished", "finished", "finished", "stopped", "left", "cut", "failed"):
+        hook.seen({end: True, "first_paint": 0.5})
+    assert hook.completion_ratio() == 0.5
+    sample = hook.registry.get_sample_value
+    assert sample("tidegate_completion_ratio") == 0.5
+    assert sample("tidegate_reader_ends_total", {"end": "stopped"}) == 1
+    assert sample("tidegate_perceived_latency_seconds_sum") == 3.5
+
+
+def test_a_report_of_nonsense_counts_for_nothing() -> None:
+    hook = PrometheusHook()
+    reports: list[dict[str, float | bool | None]] = [
+        {},
+        {"finished": False, "first_paint": -1.0},
+        {"finished": 1, "first_paint": True},
+        {"somehow": True, "first_paint": 1e9},
+        {"first_paint": float("nan")},
+        {"first_paint": None},
+    ]
+    for report in reports:
+        hook.seen(report)
+    assert hook.completion_ratio() is None
+    assert hook.registry.get_sample_value("tidegate_perceived_latency_seconds_count") is None
+
+
 def test_an_end_is_cheap() -> None:
     """Measured at 3 µs; the bound is what design allows, on the best of several rounds, since machines are busy."""
     hook, ended = PrometheusHook(), record()

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import logging
 import sys
-from typing import Any, BinaryIO
+from datetime import UTC, datetime
+from typing import Any, BinaryIO, cast
 
 import msgspec
 import structlog
@@ -16,7 +17,7 @@ from structlog.typing import EventDict, FilteringBoundLogger, Processor, Wrapped
 
 from tidegate.telemetry.record import StreamRecord
 
-__all__ = ["LogHook", "configure_logging"]
+__all__ = ["LogHook", "configure_logging", "place_of"]
 
 # What an operator need not look at: the model or the reader decided, or a rule did what it is there for.
 _EXPECTED = frozenset(
@@ -43,32 +44,33 @@ def configure_logging(log_format: str = "auto", level: str = "info", *, stream: 
     :param level: the least level that is written; the names of the standard library, in any case.
     :param stream: instead of stderr.
     """
-    out: BinaryIO = sys.stderr.buffer if stream is None else stream
+    out = cast(BinaryIO, _Unfailing(sys.stderr.buffer if stream is None else stream))
     number = logging.getLevelNamesMapping()[level.upper()]
     as_json = log_format == "json" or (log_format == "auto" and not out.isatty())
     render: list[Processor] = (
-        [structlog.processors.format_exc_info, _to_json]
+        [_to_json]
         if as_json
         else [
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper("iso", utc=True),
             structlog.dev.ConsoleRenderer(
                 colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback, sort_keys=False
             ),
             _to_bytes,
         ]
     )
-    shared: list[Processor] = [structlog.processors.add_log_level, structlog.processors.TimeStamper("iso", utc=True)]
     structlog.configure(
-        processors=[*shared, *render],
+        processors=render,
         wrapper_class=structlog.make_filtering_bound_logger(number),
         logger_factory=structlog.BytesLoggerFactory(out),
         cache_logger_on_first_use=False,  # a reload may configure again
     )
-    _route_standard_library(out, number, shared, render)
+    _route_standard_library(out, number, render)
 
 
-def _route_standard_library(out: BinaryIO, level: int, shared: list[Processor], render: list[Processor]) -> None:
+def _route_standard_library(out: BinaryIO, level: int, render: list[Processor]) -> None:
     formatter = structlog.stdlib.ProcessorFormatter(
-        foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],
+        foreign_pre_chain=[structlog.stdlib.add_logger_name],
         processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *render, _to_text],
     )
     handler = _BytesHandler(out)
@@ -80,7 +82,33 @@ def _route_standard_library(out: BinaryIO, level: int, shared: list[Processor], 
         logger = logging.getLogger(name)
         logger.handlers.clear()
         logger.propagate = True
-        logger.setLevel(level)
+        logger.setLevel(max(level, logging.WARNING))  # that it started and stopped, we say ourselves
+
+
+class _Unfailing:
+    """A stream whose reader may go: a line that cannot be written is lost, and nothing that wrote it notices.
+
+    A log is written from the middle of streams and from signal handlers; an exception there would end a stream, or lose
+    the signal.
+    """
+
+    def __init__(self, out: BinaryIO) -> None:
+        self._out = out
+
+    def isatty(self) -> bool:
+        return self._out.isatty()
+
+    def write(self, line: bytes) -> int:
+        try:
+            return self._out.write(line)
+        except (OSError, ValueError):  # no reader, a full disk; or closed
+            return len(line)
+
+    def flush(self) -> None:
+        try:
+            self._out.flush()
+        except (OSError, ValueError):
+            pass
 
 
 class _BytesHandler(logging.Handler):
@@ -98,11 +126,17 @@ class _BytesHandler(logging.Handler):
             self.handleError(record)
 
 
-def _to_json(_logger: WrappedLogger, _method: str, event_dict: EventDict) -> bytes:
-    # What happened comes first, where a reader's eye is.
-    line = {key: event_dict.pop(key, None) for key in ("timestamp", "level", "event")}
-    line.update(event_dict)
-    return msgspec.json.encode(line, enc_hook=str)
+_encode = msgspec.json.Encoder(enc_hook=str).encode
+
+
+def _to_json(logger: WrappedLogger, method: str, event_dict: EventDict) -> bytes:
+    # One step where structlog has four, because each stream writes a line. What happened comes first, where a reader's
+    # eye is.
+    if "exc_info" in event_dict:
+        event_dict = structlog.processors.format_exc_info(logger, method, event_dict)
+    return _encode(
+        {"timestamp": datetime.now(UTC), "level": method, "event": event_dict.pop("event", None), **event_dict}
+    )
 
 
 def _to_bytes(_logger: WrappedLogger, _method: str, line: Any) -> bytes:
@@ -179,3 +213,13 @@ def _name(text: str) -> str:
     if len(text) > _MAX_NAME:
         text = text[:_MAX_NAME] + "…"
     return text if text.isprintable() else ascii(text)[1:-1]
+
+
+def place_of(error: BaseException) -> str:
+    """File and line of each frame, innermost last: a traceback without values, which may be what passed through."""
+    frames = []
+    trace = error.__traceback__
+    while trace is not None:
+        frames.append(f"{trace.tb_frame.f_code.co_filename.rpartition('/tidegate/')[2]}:{trace.tb_lineno}")
+        trace = trace.tb_next
+    return " > ".join(frames)

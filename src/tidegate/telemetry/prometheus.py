@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -34,6 +34,12 @@ MAX_MODELS = 100
 """Distinct model names that get a label of their own. Behind a ``*`` clients choose the names, and every label value
 is kept for ever by us and by Prometheus."""
 MAX_MODEL_LENGTH = 128
+
+READER_ENDS = ("finished", "left", "cut", "failed", "stopped")
+"""How a stream ended for its reader, as the reader's page reports it."""
+
+MAX_PERCEIVED = 3600.0
+"""Seconds."""
 
 
 class _Histogram:
@@ -121,6 +127,8 @@ class PrometheusHook(Collector):
         self._retries: Counter[str] = Counter()
         self._malformed: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._reader_ends: Counter[str] = Counter()
+        self._perceived = _Histogram(SECONDS)
         if registry is None:
             registry = CollectorRegistry(auto_describe=False)
             ProcessCollector(registry=registry)
@@ -148,6 +156,24 @@ class PrometheusHook(Collector):
             self._malformed[upstream] += record.malformed
         self._times(cell, record)
         self._count_tokens(cell, model, record)
+
+    def seen(self, report: Mapping[str, float | bool | None]) -> None:
+        """What the reader's own page measured of one stream: how it ended there, and when the first text was painted.
+
+        :param report: ``first_paint`` in seconds since the request was submitted, and one of :data:`READER_ENDS` true.
+        """
+        end = next((name for name in READER_ENDS if report.get(name) is True), None)
+        if end is not None:
+            self._reader_ends[end] += 1
+        painted = report.get("first_paint")
+        # Numbers from somebody else's clock: what no reader waits for is not a measurement.
+        if isinstance(painted, int | float) and not isinstance(painted, bool) and 0 < painted <= MAX_PERCEIVED:
+            self._perceived.observe(float(painted))
+
+    def completion_ratio(self) -> float | None:
+        """Streams that readers saw finish, of all but those that they stopped themselves; ``None`` before the first."""
+        counted = sum(self._reader_ends[name] for name in READER_ENDS if name != "stopped")
+        return self._reader_ends["finished"] / counted if counted else None
 
     def render(self) -> tuple[bytes, str]:
         """The body of ``/metrics`` and its content type."""
@@ -205,7 +231,22 @@ class PrometheusHook(Collector):
             for labels, cell in self._cells.items():
                 _add(family, labels, pick(cell))
             yield family
+        yield from self._readers()
         yield from self._gen_ai()
+
+    def _readers(self) -> Iterator[Metric]:
+        """What readers saw, as far as their pages told."""
+        painted = HistogramMetricFamily(
+            "tidegate_perceived_latency_seconds", "Submit to first text painted.", labels=()
+        )
+        _add(painted, (), self._perceived)
+        yield painted
+        # Without a sample as long as no stream has ended: there is no ratio of nothing.
+        yield GaugeMetricFamily(
+            "tidegate_completion_ratio",
+            "Finished, of finished + left + cut + failed; stopped ones apart.",
+            value=self.completion_ratio(),
+        )
 
     def _counters(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("tidegate_streams_live", "Streams that have not ended.", value=self._live)
@@ -226,6 +267,7 @@ class PrometheusHook(Collector):
             ("tidegate_retries_total", "Further tries before the first token.", "upstream", self._retries),
             ("tidegate_malformed_events_total", "Upstream events that were not valid.", "upstream", self._malformed),
             ("tidegate_output_tokens_total", "Output tokens delivered.", "model", self._tokens),
+            ("tidegate_reader_ends_total", "Ends as readers' own pages reported them.", "end", self._reader_ends),
         ):
             family = CounterMetricFamily(name, text, labels=(label,))
             for value, count in counts.items():
