@@ -23,7 +23,16 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import Final
 
-__all__ = ["FINISH_REASONS", "TRANSITIONS", "IllegalTransition", "Lifecycle", "Reason", "State", "Step", "reason_of_finish"]
+__all__ = [
+    "FINISH_REASONS",
+    "TRANSITIONS",
+    "IllegalTransition",
+    "Lifecycle",
+    "Reason",
+    "State",
+    "Step",
+    "reason_of_finish",
+]
 
 
 class State(StrEnum):
@@ -42,7 +51,7 @@ class Step(StrEnum):
     CONNECT = "connect"
     SENT = "sent"
     RETRY = "retry"
-    FIRST_TOKEN = "first_token"
+    FIRST_TOKEN = "first_token"  # noqa: S105 - a model's token
 
 
 class Reason(StrEnum):
@@ -56,7 +65,7 @@ class Reason(StrEnum):
     SOFT_STOP = "soft_stop"
     CLIENT_STALLED = "client_stalled"
     CONNECT_TIMEOUT = "connect_timeout"
-    FIRST_TOKEN_TIMEOUT = "first_token_timeout"
+    FIRST_TOKEN_TIMEOUT = "first_token_timeout"  # noqa: S105 - a model's token
     IDLE_TIMEOUT = "idle_timeout"
     TOTAL_TIMEOUT = "total_timeout"
     UPSTREAM_REFUSED = "upstream_refused"

@@ -1,0 +1,120 @@
+"""PURE. The last words of a stream in each framing, and which terminal reason an error is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Any, Final
+
+from tidegate import errors
+from tidegate.errors import TidegateError
+from tidegate.events import Usage
+from tidegate.relay.answer import Answer
+from tidegate.relay.lifecycle import Reason
+from tidegate.wire.ndjson import HEARTBEAT_NDJSON, encode_record
+from tidegate.wire.openai_chat import encode_json, usage_json
+from tidegate.wire.sse import DONE, HEARTBEAT_SSE, encode_sse
+
+__all__ = ["Framing", "completion_json", "end_marker", "error_body", "error_event", "reason_of", "soft_stop"]
+
+
+class Framing(StrEnum):
+    """How the reader wants its answer."""
+
+    SSE = "sse"
+    NDJSON = "ndjson"
+    JSON = "json"
+    """One body: a request without ``stream``."""
+
+    @property
+    def content_type(self) -> bytes:
+        return _CONTENT_TYPES[self]
+
+    @property
+    def heartbeat(self) -> bytes:
+        """``b""`` where there can be none."""
+        return _HEARTBEATS[self]
+
+
+_CONTENT_TYPES: Final = {
+    Framing.SSE: b"text/event-stream; charset=utf-8",
+    Framing.NDJSON: b"application/x-ndjson",
+    Framing.JSON: b"application/json",
+}
+_HEARTBEATS: Final = {Framing.SSE: HEARTBEAT_SSE, Framing.NDJSON: HEARTBEAT_NDJSON, Framing.JSON: b""}
+
+_REASONS: Final[Sequence[tuple[type[TidegateError], Reason]]] = (
+    (errors.ConnectTimeout, Reason.CONNECT_TIMEOUT),
+    (errors.FirstTokenTimeout, Reason.FIRST_TOKEN_TIMEOUT),
+    (errors.IdleTimeout, Reason.IDLE_TIMEOUT),
+    (errors.TotalTimeout, Reason.TOTAL_TIMEOUT),
+    (errors.UpstreamRefused, Reason.UPSTREAM_REFUSED),
+    (errors.UpstreamCut, Reason.UPSTREAM_CUT),
+    (errors.UpstreamFault, Reason.UPSTREAM_ERROR),
+    (errors.Cancelled, Reason.CLIENT_CANCEL),
+    (errors.ShutDown, Reason.SHUTDOWN),
+    (errors.Overloaded, Reason.LIMIT),
+    (errors.Draining, Reason.SHUTDOWN),
+)
+
+
+def reason_of(error: TidegateError) -> Reason:
+    """The terminal reason that an error is."""
+    return next((reason for kind, reason in _REASONS if isinstance(error, kind)), Reason.INTERNAL_ERROR)
+
+
+def end_marker(framing: Framing) -> bytes:
+    """Only for an answer that is complete. NDJSON has none: its cleanly ended body is it."""
+    return DONE if framing is Framing.SSE else b""
+
+
+def error_body(error: TidegateError, stream_id: str) -> bytes:
+    """The JSON of an error, as a response of its own."""
+    return encode_json(error.public(stream_id))
+
+
+def error_event(error: TidegateError, stream_id: str, framing: Framing) -> bytes:
+    """The error inside a stream: the shape on which every official SDK raises."""
+    return _framed(error_body(error, stream_id), framing)
+
+
+def soft_stop(answer: Answer, framing: Framing, *, usage_chunk: bool, model: str, created: int) -> bytes:
+    """Finish reason ``stop`` for every choice that has none, usage, end marker; marked as the gateway's doing.
+
+    :param usage_chunk: the reader asked for usage in a chunk of its own; otherwise it stands beside the finish reason.
+    """
+    head: dict[str, Any] = {
+        "id": answer.id,
+        "object": "chat.completion.chunk",
+        "created": answer.created or created,
+        "model": answer.model or model,
+    }
+    usage = answer.usage or Usage(output_tokens=answer.tokens, estimated=True)
+    ours: dict[str, Any] = {"reason": Reason.SOFT_STOP.value}
+    if usage.estimated:
+        ours["usage"] = "estimated"
+    choices = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in answer.open_choices]
+    last = {**head, "choices": choices, "tidegate": ours}
+    if usage_chunk:
+        chunks = [last, {**head, "choices": [], "usage": usage_json(usage), "tidegate": ours}]
+    else:
+        chunks = [{**last, "usage": usage_json(usage)}]
+    return b"".join(_framed(encode_json(chunk), framing) for chunk in chunks) + end_marker(framing)
+
+
+def completion_json(answer: Answer, *, soft_stopped: bool = False) -> bytes:
+    """The one body of an answer that was collected."""
+    assert answer.assembler is not None
+    whole = answer.assembler.result()
+    if soft_stopped:
+        for choice in whole["choices"]:
+            choice["finish_reason"] = choice["finish_reason"] or "stop"
+        whole["tidegate"] = {"reason": Reason.SOFT_STOP.value}
+        if "usage" not in whole:
+            whole["usage"] = usage_json(Usage(output_tokens=answer.tokens, estimated=True))
+            whole["tidegate"]["usage"] = "estimated"
+    return encode_json(whole)
+
+
+def _framed(payload: bytes, framing: Framing) -> bytes:
+    return encode_sse(payload) if framing is Framing.SSE else encode_record(payload)

@@ -1,0 +1,197 @@
+"""The token path at its shortest: a read that is one whole chunk that is one event of the shape that is known.
+
+Nearly every read of a stream is that. It is recognised as a whole, chunk framing and all, without being cut up first,
+and leaves as it came (SSE) or with its few bytes of framing exchanged (NDJSON). Whatever is not exactly that is
+declined and takes the usual way through the lane, which decides what it is.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from time import monotonic
+from typing import Any, Final, Protocol
+
+from tidegate.relay.answer import Answer
+from tidegate.relay.downstream import Direct
+from tidegate.relay.lane import Redact, SseLane, is_utf8
+from tidegate.relay.template import PLAIN
+from tidegate.relay.timing import Timing
+
+__all__ = ["Express"]
+
+_DATA: Final = len(b"data: ")
+_CRLF: Final = len(b"\r\n")
+
+_EVENT_FRAMING: Final = _DATA + 1
+"""Bytes that an event has more than a line of NDJSON."""
+
+_MAX_HEADS: Final = 64
+"""Lengths of reads that are remembered for one template: tokens have a few dozen lengths."""
+
+_NO_SECRET: Final = 1 << 62
+
+_plain = PLAIN.fullmatch
+
+
+class Incoming(Protocol):
+    """Who counts what came."""
+
+    bytes_in: int
+
+
+class Outgoing(Protocol):
+    """Who counts what left."""
+
+    size: int
+
+
+class Express:
+    """Made anew for each template that the lane learns. What it passed on is counted with :meth:`settle`.
+
+    :param ndjson: the reader wants lines.
+    :param max_event: bytes of one event.
+    :param redact: looked at for every event that is long enough to hold a secret.
+    :param write: takes whole chunks (:meth:`tidegate.relay.downstream.Downstream.write_framed`).
+    :param direct: the socket that they go to, where it may be written to at once.
+    """
+
+    __slots__ = (
+        "_after",
+        "_answer",
+        "_before",
+        "_descriptor",
+        "_heads",
+        "_into",
+        "_lane",
+        "_most",
+        "_ndjson",
+        "_out",
+        "_redact",
+        "_size",
+        "_suffix",
+        "_timing",
+        "_tokens",
+        "_transport",
+        "_watch",
+        "_write",
+        "template",
+    )
+
+    def __init__(
+        self,
+        into: Incoming,
+        lane: SseLane,
+        answer: Answer,
+        timing: Timing,
+        out: Outgoing,
+        *,
+        ndjson: bool,
+        max_event: int,
+        redact: Redact | None,
+        write: Callable[[bytes], None],
+        direct: Direct | None = None,
+    ) -> None:
+        self._into = into
+        self._lane = lane
+        self._answer = answer
+        self._timing = timing
+        self._out = out
+        self._ndjson = ndjson
+        self._most = max_event
+        self._redact = redact
+        self._write = write
+        self._descriptor = -1 if direct is None else direct.descriptor
+        self._transport: Any = None if direct is None else direct.transport
+        self.template = lane.template
+        self._suffix = self.template.suffix + b"\n\n\r\n"
+        self._before = len(self.template.prefix)
+        self._after = len(self._suffix)
+        # Length of a read -> everything that stands before its text, the chunk's size included; empty: no such chunk.
+        self._heads: dict[int, bytes] = {}
+        # A text that is shorter than every secret holds none, and what stands around it has been looked at.
+        self._watch = _NO_SECRET if redact is None else self._after + redact.shortest
+        self._tokens = 0
+        self._size = 0
+
+    def take(self, data: bytes) -> bool:
+        """Pass one read on, if it is what it should be; ``False``: nothing was done with it."""
+        length = len(data)
+        head = self._heads.get(length)
+        if head is None:
+            head = self._head(length)
+        at = len(head)
+        if not (
+            head
+            and (data.startswith(head) or self._upper(data, head))
+            and data.endswith(self._suffix)
+            and _plain(data, at, length - self._after) is not None
+            and (data.isascii() or is_utf8(data))
+            and not self._lane.held
+            and (length - at < self._watch or not self._secret(data))
+        ):
+            return False
+        now = monotonic()
+        timing = self._timing
+        # Timing.on_tokens, without the call.
+        if now - timing.last_token > timing.max_gap:
+            timing.max_gap = now - timing.last_token
+        timing.last_token = now
+        self._tokens += 1
+        self._size += length - at
+        if self._ndjson:
+            line = data[at - self._before + _DATA : -_CRLF - 1]
+            data = b"%x\r\n%b\r\n" % (len(line), line)
+        # What FastDownstream.write_framed does, without the call.
+        transport = self._transport
+        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+            self._write(data)
+            return True
+        try:
+            sent = os.write(self._descriptor, data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            transport.abort()
+            return True
+        if sent < len(data):
+            transport.write(data[sent:])
+        return True
+
+    def settle(self) -> None:
+        """Count what has passed since the last time, for everybody who counts."""
+        tokens, size = self._tokens, self._size
+        if not tokens:
+            return
+        self._tokens = self._size = 0
+        size += tokens * (self._before - _CRLF)
+        self._answer.tokens += tokens
+        self._timing.tokens = self._answer.tokens
+        self._lane.hits += tokens
+        self._lane.offset += size
+        self._into.bytes_in += size
+        self._out.size += size - tokens * _EVENT_FRAMING if self._ndjson else size
+
+    def _head(self, length: int) -> bytes:
+        line = _line(length) if length <= self._most else b""
+        head = line + self.template.prefix if line else b""
+        if len(self._heads) < _MAX_HEADS:
+            self._heads[length] = head
+        return head
+
+    def _upper(self, data: bytes, head: bytes) -> bool:
+        """Some servers write the digits of the size in capitals."""
+        at = len(head) - self._before
+        return data.startswith(head[:at].upper()) and data.startswith(self.template.prefix, at)
+
+    def _secret(self, data: bytes) -> bool:
+        return self._redact is not None and self._redact.found(data)
+
+
+def _line(length: int) -> bytes:
+    """The chunk-size line of a chunk that is ``length`` bytes with its framing; empty when there is none."""
+    for digits in range(1, 9):
+        size = length - digits - 2 * _CRLF
+        if size > 0 and len(b"%x" % size) == digits:
+            return b"%x\r\n" % size
+    return b""

@@ -1,0 +1,92 @@
+"""A stream's way to the upstream, one try after another: being connected, asked, or slept through."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from tidegate.errors import TidegateError
+from tidegate.upstream.exchange import Exchange
+
+__all__ = ["Leg", "Outcome"]
+
+LINGER: Final = 2.0
+"""After the end marker: how long the connection may take to finish its body and go back to the pool."""
+
+Outcome = asyncio.Future[TidegateError | None]
+"""The failure that a try met before its first token, or ``None`` once the stream has ended."""
+
+
+class Leg:
+    """At most one of a connection that is being made and an exchange; and whoever waits for the outcome of the try."""
+
+    __slots__ = ("_connecting", "_loop", "_wake", "exchange")
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._connecting: asyncio.Task[Exchange] | None = None
+        self._wake: Outcome | None = None
+        self.exchange: Exchange | None = None
+
+    def begin(self) -> Outcome:
+        """A try begins; what the future is told is said with :meth:`wake`."""
+        self._wake = self._loop.create_future()
+        return self._wake
+
+    def sleep(self, seconds: float) -> Outcome:
+        """A back-off: done after ``seconds``, or as soon as somebody wakes it."""
+        wake = self.begin()
+        handle = self._loop.call_later(seconds, _resolve, wake, None)
+        wake.add_done_callback(lambda _: handle.cancel())
+        return wake
+
+    def wake(self, error: TidegateError | None) -> None:
+        """Tell whoever waits, once."""
+        wake, self._wake = self._wake, None
+        if wake is not None:
+            _resolve(wake, error)
+
+    def connecting(self, task: asyncio.Task[Exchange], done: Callable[[asyncio.Task[Exchange]], None]) -> None:
+        """The connection is being made; ``done`` is told, also when that was cancelled."""
+        self._connecting = task
+        task.add_done_callback(done)
+
+    def connected(self) -> None:
+        """It is no longer being made."""
+        self._connecting = None
+
+    def pause(self) -> None:
+        """Read no further."""
+        if self.exchange is not None:
+            self.exchange.pause()
+
+    def resume(self) -> None:
+        """Read on."""
+        if self.exchange is not None:
+            self.exchange.resume()
+
+    def express(self, take: Callable[[bytes], bool] | None) -> None:
+        """See :meth:`tidegate.upstream.exchange.Exchange.express`."""
+        if self.exchange is not None:
+            self.exchange.express(take)
+
+    def linger(self) -> None:
+        """The answer is whole: nothing more is listened to, and the connection may finish its body."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.drain(LINGER)
+
+    def close(self) -> None:
+        """Whatever is open towards the upstream is closed in this loop turn."""
+        exchange, self.exchange = self.exchange, None
+        if exchange is not None:
+            exchange.abort()
+        connecting, self._connecting = self._connecting, None
+        if connecting is not None:
+            connecting.cancel()
+
+
+def _resolve(wake: Outcome, error: TidegateError | None) -> None:
+    if not wake.done():
+        wake.set_result(error)

@@ -1,0 +1,213 @@
+"""The relay as a whole: upstreams, routing, the streams that run, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+from collections.abc import Mapping, Sequence
+from functools import partial
+from itertools import count
+from time import monotonic
+from typing import Final
+
+import structlog
+
+from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
+from tidegate.policy.keys import Principal
+from tidegate.policy.routing import Router, RouteSpec
+from tidegate.relay.attempts import Plan, carry
+from tidegate.relay.downstream import Downstream
+from tidegate.relay.endings import Framing
+from tidegate.relay.headers import forwarded
+from tidegate.relay.models import ModelList
+from tidegate.relay.options import StreamOptions
+from tidegate.relay.registry import Registry
+from tidegate.relay.stream import Stream
+from tidegate.safety.chat import ChatFilter
+from tidegate.safety.profile import OFF, Channel, Profile
+from tidegate.safety.rules import Hit
+from tidegate.telemetry.record import StreamHook
+from tidegate.upstream.client import UpstreamClient
+from tidegate.upstream.options import UpstreamOptions
+from tidegate.wire.chat_request import ChatRequest
+
+__all__ = ["Relay"]
+
+RETRY_AFTER: Final = 1.0
+"""Seconds that a client is asked to wait when this process takes no further stream."""
+
+MOST_HITS: Final = 20
+"""Hits of one answer that are reported one by one."""
+
+_POLL: Final = 0.05
+
+_log = structlog.get_logger()
+
+
+class Relay:
+    """Carries streams from the upstreams to their readers.
+
+    :param hook: told of every stream that opens and of its end.
+    :param max_streams: live streams at most.
+    """
+
+    def __init__(
+        self,
+        upstreams: Sequence[UpstreamOptions],
+        options: StreamOptions,
+        hook: StreamHook,
+        *,
+        max_streams: int = 20_000,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self.options = options
+        self.registry = Registry()
+        self.draining = False
+        self._hook = hook
+        self._max_streams = max_streams
+        self._environ = environ
+        self._clients: dict[str, UpstreamClient] = {}
+        self._retired: list[UpstreamClient] = []
+        self.router = Router(())
+        self.models = ModelList(self._clients)
+        self._set(upstreams)
+
+    def _set(self, upstreams: Sequence[UpstreamOptions]) -> None:
+        fresh = {options.name: UpstreamClient(options, environ=self._environ) for options in upstreams}
+        self._clients.clear()
+        self._clients.update(fresh)
+        self.router = Router(_spec(options) for options in upstreams)
+
+    def reload(self, upstreams: Sequence[UpstreamOptions], options: StreamOptions) -> None:
+        """Secrets are read again; upstreams that changed are replaced, and their live streams go on as they are.
+
+        :raises ConfigError: a secret cannot be read; then nothing has changed.
+        """
+        fresh = {}
+        for upstream in upstreams:
+            known = self._clients.get(upstream.name)
+            fresh[upstream.name] = (
+                known
+                if known is not None and known.options == upstream
+                else UpstreamClient(upstream, environ=self._environ)
+            )
+        for name, client in fresh.items():
+            if client is self._clients.get(name):
+                client.reload()
+        self._retired += [client for client in self._clients.values() if client not in fresh.values()]
+        self._clients.clear()
+        self._clients.update(fresh)
+        self.router = Router(_spec(upstream) for upstream in upstreams)
+        self.options = options
+        self.models.forget()
+
+    def admit(self, model: str, who: Principal) -> None:
+        """Whether a stream of that model may begin now.
+
+        :raises Draining: the process is about to stop.
+        :raises Overloaded: too many streams are live.
+        :raises ModelNotFound: nobody serves the model, or the key may not use it (the answer does not tell which).
+        """
+        if self.draining:
+            raise Draining("The gateway is shutting down; send the request again.", retry_after=RETRY_AFTER)
+        if len(self.registry) >= self._max_streams:
+            raise Overloaded("The gateway carries as many streams as it may.", retry_after=RETRY_AFTER)
+        if not who.may_use(model) or not self.router.matches(model):
+            raise ModelNotFound(
+                f"The model '{model}' does not exist or you do not have access to it. GET /v1/models lists those "
+                "that you may use.",
+                param="model",
+            )
+
+    async def carry(
+        self,
+        request: ChatRequest,
+        who: Principal,
+        framing: Framing,
+        down: Downstream,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        accepted: float | None = None,
+        safety: Profile = OFF,
+    ) -> Stream:
+        """One stream from its beginning to its end; call :meth:`admit` first.
+
+        :param headers: the application's, names in lower case; those that may pass do.
+        :param accepted: when the request came, on the monotonic clock.
+        :param safety: what the answer's texts are filtered by.
+        """
+        stream_id = os.urandom(16).hex()
+        stream = Stream(
+            stream_id=stream_id,
+            client=who.id,
+            request=request,
+            framing=framing,
+            down=down,
+            options=self.options,
+            settled=self._settled,
+            accepted=accepted,
+            texts=partial(_texts, safety, stream_id) if safety.active else None,
+        )
+        self._hook.opened()
+        self.registry.add(stream)
+        stream.open()
+        plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
+        await carry(stream, plan, forwarded(headers))
+        return stream
+
+    def _settled(self, stream: Stream) -> None:
+        self._hook.ended(self.registry.settle(stream))
+
+    async def drain(self, timeout: float) -> int:
+        """Take no further stream, give the live ones ``timeout`` seconds, then end them with an error they can see.
+
+        Returns how many had to be ended.
+        """
+        self.draining = True
+        deadline = monotonic() + timeout
+        while len(self.registry) and monotonic() < deadline:  # noqa: ASYNC110 - once in a process's life
+            await asyncio.sleep(_POLL)
+        late = list(self.registry)
+        for stream in late:
+            stream.shut_down(ShutDown("The gateway is shutting down and could not wait any longer for this answer."))
+        return len(late)
+
+    async def close(self) -> None:
+        """Abort whatever is left."""
+        self.draining = True
+        for stream in self.registry:
+            stream.abandon()
+        for client in (*self._clients.values(), *self._retired):
+            await client.close()
+
+
+def _texts(profile: Profile, stream_id: str) -> ChatFilter:
+    """The filter of one answer. Its digests are under a key that nobody keeps."""
+    numbers = count(1)
+
+    def note(channel: Channel, hit: Hit) -> None:
+        number = next(numbers)
+        if number <= MOST_HITS:
+            _log.info(
+                "safety.hit",
+                stream_id=stream_id,
+                channel=channel.value,
+                rule=hit.rule,
+                action=hit.action.value,
+                position=hit.position,
+                length=hit.length,
+                digest=hit.digest,
+            )
+
+    return ChatFilter(profile, key=os.urandom(16), on_hit=note)
+
+
+def _spec(options: UpstreamOptions) -> RouteSpec:
+    return RouteSpec(
+        name=options.name,
+        models=options.models,
+        aliases=options.aliases,
+        priority=options.priority,
+        weight=options.weight,
+    )
