@@ -1,1 +1,1 @@
-"""A simulated model server (OpenAI-compatible): demo, tests and benchmarks."""
+"""A model server that follows a script: for demonstrations, tests and benchmarks."""
