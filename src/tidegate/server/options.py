@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from tidegate.policy.options import AuthOptions
 from tidegate.relay.options import StreamOptions
+from tidegate.safety.profile import SafetyOptions
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["GatewayOptions", "ServerOptions"]
@@ -27,6 +28,8 @@ class ServerOptions:
     max_streams: int = 20_000
     """Live streams; one more is answered 503 with Retry-After."""
     cors_origins: tuple[str, ...] = ()
+    fast_path: bool = True
+    """Tokens go straight to the reader's socket. Off, they go through plain ASGI, as on any other server."""
     log_format: str = "auto"
     """``json``, ``console``, or ``auto``: console on a terminal."""
     log_level: str = "info"
@@ -40,3 +43,4 @@ class GatewayOptions:
     stream: StreamOptions = field(default_factory=StreamOptions)
     upstreams: tuple[UpstreamOptions, ...] = ()
     auth: AuthOptions = field(default_factory=AuthOptions)
+    safety: SafetyOptions = field(default_factory=SafetyOptions)

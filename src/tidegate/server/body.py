@@ -1,0 +1,75 @@
+"""Reading a request body: within its limits of size and time, or not at all."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from tidegate.errors import InvalidRequest, RequestTimeout, RequestTooLarge
+
+__all__ = ["ClientGone", "header", "read_body"]
+
+
+class ClientGone(Exception):
+    """The client hung up before its request was whole: there is nobody to answer."""
+
+
+def header(scope: MutableMapping[str, Any], name: bytes) -> bytes | None:
+    """The first value of a request header; names are in lower case."""
+    for key, value in scope["headers"]:  # not `next` of a generator: it is asked for with every stream
+        if key == name:
+            found: bytes = value
+            return found
+    return None
+
+
+async def read_body(
+    scope: MutableMapping[str, Any],
+    receive: Callable[[], Awaitable[MutableMapping[str, Any]]],
+    *,
+    limit: int,
+    timeout: float,
+    arrived: Callable[[], bytes | None] | None = None,
+) -> bytes:
+    """The whole body.
+
+    :param limit: bytes.
+    :param timeout: seconds for all of it, so that a client that dribbles cannot hold a place for ever.
+    :param arrived: gives the body if it is there already, without waiting.
+    :raises RequestTooLarge: it is, or says that it will be, over the limit.
+    :raises RequestTimeout: it did not come in time.
+    :raises InvalidRequest: it is compressed, or its length is not a number.
+    :raises ClientGone: the client hung up.
+    """
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise InvalidRequest("Send the request body uncompressed (no content-encoding).", status=415)
+        if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > limit):
+            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+    whole = None if arrived is None else arrived()
+    if whole is not None:
+        if len(whole) > limit:
+            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+        return whole
+    try:
+        async with asyncio.timeout(timeout):
+            return await _read(receive, limit)
+    except TimeoutError:
+        raise RequestTimeout(f"The request body did not arrive within {timeout:g} s.") from None
+
+
+async def _read(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone
+        part = message.get("body", b"")
+        size += len(part)
+        if size > limit:
+            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+        parts.append(part)
+        if not message.get("more_body", False):
+            return parts[0] if len(parts) == 1 else b"".join(parts)

@@ -1,0 +1,90 @@
+"""What every route needs: the relay, who may come in, and who is told."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, MutableMapping
+from typing import Any
+
+import structlog
+
+from tidegate.errors import InvalidRequest
+from tidegate.policy.keys import Authenticator, Principal
+from tidegate.relay.service import Relay
+from tidegate.safety.profile import Profile, ProfileError, Profiles
+from tidegate.server.body import header
+from tidegate.server.options import GatewayOptions
+from tidegate.telemetry.hooks import Hooks
+from tidegate.telemetry.log import LogHook
+from tidegate.telemetry.prometheus import PrometheusHook
+from tidegate.upstream.secrets import resolve
+
+__all__ = ["Gateway"]
+
+_log = structlog.get_logger()
+
+
+class Gateway:
+    """One gateway: made of its options, without touching the network. Reached as ``app.state.gateway``."""
+
+    def __init__(self, options: GatewayOptions, *, environ: Mapping[str, str] = os.environ) -> None:
+        self.options = options
+        self._environ = environ
+        self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
+        self.auth = Authenticator(options.auth)
+        self.metrics = PrometheusHook(models=_named(options))
+        self.relay = Relay(
+            options.upstreams,
+            options.stream,
+            Hooks([self.metrics, LogHook()]),
+            max_streams=options.server.max_streams,
+            environ=environ,
+        )
+
+    def who(self, scope: MutableMapping[str, Any]) -> Principal:
+        """Who a request comes from.
+
+        :raises Unauthorized: nobody that we know.
+        """
+        value = header(scope, b"authorization")
+        return self.auth.check(None if value is None else value.decode("latin-1"))
+
+    def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
+        """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
+
+        :raises InvalidRequest: it asks for one that is not there.
+        """
+        asked = header(scope, b"x-tidegate-safety")
+        if asked is None and not who.safety:
+            return self.safety.of_all
+        try:
+            return self.safety.of_request(who.safety, None if asked is None else asked.decode("latin-1"))
+        except ProfileError as error:
+            raise InvalidRequest(f"In the header x-tidegate-safety: {error}.", code="unknown_profile") from None
+
+    def reload(self, options: GatewayOptions) -> None:
+        """Take over what can change while running: upstreams with their secrets, keys, and the limits of new streams.
+
+        Where the gateway listens stays as it is.
+
+        :raises ConfigError: something cannot be read; then everything stays as it is.
+        """
+        auth = Authenticator(options.auth)
+        safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
+        self.relay.reload(options.upstreams, options.stream)
+        self.auth, self.safety = auth, safety
+        self.options = options
+        _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
+
+    async def close(self) -> None:
+        """Abort every stream and close every connection to an upstream."""
+        await self.relay.close()
+
+
+def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:
+    """Secrets of upstreams, which a model that repeats them must not give away."""
+    return [resolve(reference, environ) for upstream in options.upstreams for reference in upstream.api_keys]
+
+
+def _named(options: GatewayOptions) -> tuple[str, ...]:
+    return tuple(name for upstream in options.upstreams for name in (*upstream.aliases, *upstream.models))

@@ -1,0 +1,185 @@
+"""uvicorn around the gateway: its signals, its fast path, and an orderly end.
+
+SIGTERM and SIGINT: ``/readyz`` says 503 and new streams are refused, so that a balancer turns away; live ones get
+``drain_timeout``, and what is left then ends with an error event. The same signal again ends at once. SIGHUP reads
+the configuration and the secrets again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import signal
+import socket
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Final
+
+import structlog
+import uvicorn
+
+from tidegate.errors import ConfigError, ShutDown, TidegateError
+from tidegate.server.app import GatewayApp, create_app
+from tidegate.server.fastpath import protocol_class
+from tidegate.server.gateway import Gateway
+from tidegate.server.options import GatewayOptions
+from tidegate.upstream.options import UpstreamOptions
+
+__all__ = ["GatewayServer", "run", "serve"]
+
+KEEP_ALIVE: Final = 75
+"""Seconds that an idle client connection is kept: above the 60 s of common balancers, so that they close first."""
+
+BACKLOG: Final = 4096
+"""Connections that wait to be accepted: a thousand clients may come in the same moment."""
+
+GOODBYE: Final = 5
+"""Seconds that connections have to take their last bytes once no stream is left."""
+
+Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
+
+_log = structlog.get_logger()
+
+
+def run(
+    options: GatewayOptions,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    reload: Callable[[], GatewayOptions] | None = None,
+    background: Sequence[Background] = (),
+) -> None:
+    """Serve until a signal says to stop; returns when everything is closed.
+
+    :param on_ready: told the URL once requests are welcome.
+    :param reload: makes the options anew, for SIGHUP.
+    :param background: model servers that run inside this process as long as it serves.
+    :raises ConfigError: the options cannot work.
+    """
+    main = serve(options, on_ready=on_ready, reload=reload, background=background)
+    if find_spec("uvloop") is not None:
+        import uvloop
+
+        uvloop.run(main)
+    else:
+        asyncio.run(main)
+
+
+async def serve(
+    options: GatewayOptions,
+    *,
+    on_ready: Callable[[str], None] | None = None,
+    reload: Callable[[], GatewayOptions] | None = None,
+    background: Sequence[Background] = (),
+) -> None:
+    """As :func:`run`, on the running loop."""
+    if options.server.workers != 1:
+        raise ConfigError("server.workers: one process serves; start several behind a balancer for more.")
+    async with AsyncExitStack() as stack:
+        started = [await stack.enter_async_context(make()) for make in background]
+
+        def complete(given: GatewayOptions) -> GatewayOptions:
+            return replace(given, upstreams=(*given.upstreams, *started))
+
+        app = create_app(complete(options))
+        server = GatewayServer(
+            app, options, on_ready=on_ready, reload=None if reload is None else lambda: complete(reload())
+        )
+        await server.serve()
+
+
+class GatewayServer(uvicorn.Server):
+    """uvicorn's server with our signals."""
+
+    def __init__(
+        self,
+        app: GatewayApp,
+        options: GatewayOptions,
+        *,
+        on_ready: Callable[[str], None] | None = None,
+        reload: Callable[[], GatewayOptions] | None = None,
+    ) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                host=options.server.host,
+                port=options.server.port,
+                http=(protocol_class() if options.server.fast_path else None) or "httptools",
+                ws="none",
+                log_config=None,
+                access_log=False,
+                proxy_headers=False,
+                server_header=False,
+                backlog=BACKLOG,
+                timeout_keep_alive=KEEP_ALIVE,
+                timeout_graceful_shutdown=GOODBYE,
+            )
+        )
+        self.gateway: Gateway = app.state.gateway
+        self._drain_timeout = options.server.drain_timeout
+        self._on_ready = on_ready
+        self._reload = reload
+        self._draining: asyncio.Task[None] | None = None
+
+    @property
+    def url(self) -> str:
+        """Where it listens; asking is allowed once it has started."""
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets=sockets)
+        # What exists now lives until the end: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+        # Streams hold few cycles; looking for them every 700 allocations costs more than the streams' own code.
+        gc.set_threshold(20_000, 20, 20)
+        if self._on_ready is not None:
+            self._on_ready(self.url)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets=sockets)
+        if self.force_exit:
+            # uvicorn leaves it out then; the loop's end would cancel the application, which is a traceback in the log.
+            await self.lifespan.shutdown()
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """On the loop and without raising them again: a clean end is exit code 0."""
+        loop = asyncio.get_running_loop()
+        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop}
+        if self._reload is not None:
+            handlers[signal.SIGHUP] = self.reload
+        for number, handler in handlers.items():
+            loop.add_signal_handler(number, handler)
+        try:
+            yield
+        finally:
+            for number in handlers:
+                loop.remove_signal_handler(number)
+
+    def stop(self) -> None:
+        """Once: drain. Again: now."""
+        if self._draining is None:
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+            _log.info("server.draining", live=len(self.gateway.relay.registry), timeout=self._drain_timeout)
+            return
+        for stream in self.gateway.relay.registry:
+            stream.shut_down(ShutDown("The gateway was stopped."))
+        self.should_exit = self.force_exit = True
+
+    async def _drain(self) -> None:
+        late = await self.gateway.relay.drain(self._drain_timeout)
+        if late:
+            _log.warning("server.drain_timeout", ended=late)
+        self.should_exit = True
+
+    def reload(self) -> None:
+        """Read everything again; what is wrong with it is said in the log, and then nothing changes."""
+        assert self._reload is not None
+        try:
+            self.gateway.reload(self._reload())
+        except TidegateError as error:
+            _log.error("server.reload_failed", error=error.message)

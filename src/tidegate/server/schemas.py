@@ -1,0 +1,194 @@
+"""JSON schemas (2020-12, OpenAPI 3.1's dialect) of everything that the HTTP interface takes and gives.
+
+What is ours is closed: a field that is not here is a fault. What is OpenAI's, or passes through from a model server,
+is open: providers add fields, and the gateway carries them as they come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final
+
+from tidegate.relay.endings import Framing
+from tidegate.relay.lifecycle import Reason, State
+from tidegate.wire.chat_request import MAX_MODEL_CHARS
+
+__all__ = ["SCHEMAS", "ref"]
+
+Schema = dict[str, Any]
+
+
+def ref(name: str) -> Schema:
+    """A reference to one of :data:`SCHEMAS`."""
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _ours(properties: Mapping[str, Schema], *, optional: Iterable[str] = ()) -> Schema:
+    """An object with exactly these fields."""
+    required = [name for name in properties if name not in tuple(optional)]
+    return {"type": "object", "properties": dict(properties), "required": required, "additionalProperties": False}
+
+
+def _open(required: Mapping[str, Schema], **optional: Schema) -> Schema:
+    """An object with these fields, and whatever else its maker puts there."""
+    return {"type": "object", "properties": {**required, **optional}, "required": list(required)}
+
+
+def _or_null(schema: Schema) -> Schema:
+    return {"anyOf": [schema, {"type": "null"}]}
+
+
+def _text(about: str = "", **more: Any) -> Schema:
+    return {"type": "string", **({"description": about} if about else {}), **more}
+
+
+def _count(about: str = "") -> Schema:
+    return {"type": "integer", "minimum": 0, **({"description": about} if about else {})}
+
+
+def _seconds(about: str) -> Schema:
+    return {"type": "number", "minimum": 0, "description": f"{about} Seconds."}
+
+
+_FINISH: Final = _or_null(_text("`stop`, `length`, `tool_calls`, `content_filter`, or a provider's own word."))
+
+_MARK: Final[Schema] = {
+    **_ours({"reason": _text(), "usage": {"const": "estimated"}}, optional=("reason", "usage")),
+    "description": "What the gateway did to this answer: why it ended it, and whether the usage is its estimate.",
+}
+
+_USAGE: Final = _open(
+    {"prompt_tokens": _count(), "completion_tokens": _count(), "total_tokens": _count()},
+)
+
+_CHAT_REQUEST: Final[Schema] = {
+    **_open(
+        {
+            "model": _text("A name from `/v1/models`.", minLength=1, maxLength=MAX_MODEL_CHARS),
+            "messages": {"type": "array", "minItems": 1, "items": {"type": "object"}},
+        },
+        stream={"type": ["boolean", "null"], "description": "Ignored by `/api/v1/chat/stream`, which always streams."},
+        stream_options={"type": ["object", "null"], "properties": {"include_usage": {"type": ["boolean", "null"]}}},
+    ),
+    "description": "OpenAI's chat request. Fields that are not here pass to the model server as they come.",
+    "example": {"model": "sim/prose", "messages": [{"role": "user", "content": "Why is the sea salt?"}]},
+}
+
+_CHUNK: Final[Schema] = {
+    **_open(
+        {
+            "id": _text(),
+            "object": {"const": "chat.completion.chunk"},
+            "created": {"type": "integer"},
+            "model": _text(),
+            "choices": {
+                "type": "array",
+                "items": _open({"index": _count(), "delta": {"type": "object"}}, finish_reason=_FINISH),
+            },
+        },
+        usage=_or_null(ref("Usage")),
+        tidegate=ref("Mark"),
+    ),
+    "description": "One event of a stream: a piece of the answer, its finish reason, or (no choices) its usage.",
+}
+
+_COMPLETION: Final = _open(
+    {
+        "id": _text(),
+        "object": {"const": "chat.completion"},
+        "created": {"type": "integer"},
+        "model": _text(),
+        "choices": {
+            "type": "array",
+            "items": _open({"index": _count(), "message": {"type": "object"}, "finish_reason": _FINISH}),
+        },
+    },
+    usage=ref("Usage"),
+    tidegate=ref("Mark"),
+)
+
+_ERROR: Final[Schema] = {
+    **_ours(
+        {
+            "error": _ours(
+                {
+                    "message": _text("One sentence for a person. Never a key, a prompt or a completion."),
+                    "type": _text("OpenAI's error types, and `upstream_error`, `timeout_error`, `cancelled`."),
+                    "code": _or_null(_text("For a program.")),
+                    "param": _or_null(_text("The request's field at fault.")),
+                    "stream_id": _text("When there was a stream."),
+                },
+                optional=("stream_id",),
+            )
+        }
+    ),
+    "description": "The whole body of a response that is not 2xx, or the last event of a stream that began with 200.",
+}
+
+_STREAM: Final = _ours(
+    {
+        "id": _text("128 random bits; also in the header `x-stream-id`.", pattern="^[0-9a-f]{32}$"),
+        "object": {"const": "tidegate.stream"},
+        "client": _text("The key's id, or `anonymous`."),
+        "model": _text("As it was asked for."),
+        "upstream": _or_null(_text("The name of the model server.")),
+        "served_model": _or_null(_text("The model's name there.")),
+        "framing": {"enum": [framing.value for framing in Framing]},
+        "state": {"enum": [state.value for state in State]},
+        "reason": _or_null({"enum": [reason.value for reason in Reason]}),
+        "finish_reason": _FINISH,
+        "status": _or_null({"type": "integer"}),
+        "created": {"type": "number", "description": "Unix time of acceptance."},
+        "duration": _seconds("From acceptance until now, or until the end."),
+        "ttft": _or_null(_seconds("From acceptance to the first token.")),
+        "tpot": _or_null(_seconds("Mean time per token after the first.")),
+        "added_latency": _or_null(_seconds("What the gateway added to the first token.")),
+        "tokens": _count("Content deltas delivered."),
+        "usage": _or_null(_ours({"prompt_tokens": _count(), "output_tokens": _count()})),
+        "retries": _count("Further tries before the first token."),
+        "bytes_out": _count(),
+        "malformed": _count("Events of the upstream that were not valid and were left out."),
+        "error": _or_null(_text("The error's code.")),
+        "paused": {"type": "boolean", "description": "The reader is behind, and the model server is not being read."},
+        "reader": ref("SeenReport"),
+    },
+    optional=("reader",),
+)
+
+SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
+    {
+        "ChatRequest": _CHAT_REQUEST,
+        "ChatCompletion": _COMPLETION,
+        "ChatCompletionChunk": _CHUNK,
+        "Usage": _USAGE,
+        "Mark": _MARK,
+        "Error": _ERROR,
+        "Model": _ours(
+            {"id": _text(), "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": _text()}
+        ),
+        "ModelList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}),
+        "Stream": _STREAM,
+        "StreamList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Stream")}}),
+        "StreamTable": {
+            **_ours({"live": _count(), "streams": {"type": "array", "items": ref("Stream")}}),
+            "description": "The data of one `streams` event of `/v1/streams/events`; at most 500 rows, the newest.",
+        },
+        "EndedStreams": {
+            "type": "array",
+            "items": ref("Stream"),
+            "description": "The data of one `ended` event: those that ended, or whose reader reported.",
+        },
+        "SeenReport": {
+            "type": "object",
+            "additionalProperties": {"type": ["number", "boolean", "null"]},
+            "propertyNames": {"pattern": "^[A-Za-z_][A-Za-z0-9_]*$", "maxLength": 40},
+            "maxProperties": 32,
+            "example": {"ttft": 0.21, "tokens": 120},
+        },
+        "Health": _ours({"status": {"const": "ok"}, "version": _text()}),
+        "Ready": _ours({"status": {"const": "ready"}}),
+        "Draining": _ours({"status": {"const": "draining"}, "live": _count("Streams that have not ended.")}),
+    }
+)
+"""By name: ``components.schemas`` of the document."""

@@ -1,0 +1,101 @@
+"""server/fastpath.py: uvicorn's internals are where we need them; where they are not, everything runs without."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+import uvicorn
+from uvicorn.protocols.http import httptools_impl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from tests.fakes.gateway import gateway, run, simulator_options, until, upstream
+from tests.fakes.loop import timers_left
+from tests.fakes.reader import Reader, ask, request_bytes
+from tidegate.server import fastpath
+from tidegate.server.fastpath import NEEDED, NEEDED_ON_CYCLE, NEEDED_ON_PROTOCOL, FastProtocol, protocol_class
+from tidegate.simulator.server import Simulator
+
+PATH = "/v1/chat/completions"
+BODY = json.dumps({"model": "sim/default", "stream": True, "messages": [{}]}).encode()
+
+
+def test_uvicorns_internals_are_where_the_fast_path_needs_them() -> None:
+    """When they have moved, look at every use in fastpath.py before the range in pyproject.toml is widened."""
+    assert protocol_class() is FastProtocol, f"uvicorn {uvicorn.__version__} has moved what NEEDED names"
+    names = RequestResponseCycle.__init__.__code__.co_names + RequestResponseCycle.__init__.__code__.co_varnames
+    for name in NEEDED_ON_CYCLE:
+        assert name in names, f"uvicorn {uvicorn.__version__}: a cycle has no {name}"
+    made = HttpToolsProtocol.__init__.__code__.co_names
+    for name in NEEDED_ON_PROTOCOL:
+        assert name in made, f"uvicorn {uvicorn.__version__}: a protocol has no {name}"
+    assert {*NEEDED} == {HttpToolsProtocol, RequestResponseCycle}
+
+
+def test_the_live_objects_have_what_is_needed_and_are_used() -> None:
+    """A token really takes the fast path: nothing of it passes through ``send``."""
+    seen: list[Any] = []
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            reader = await Reader.connect(gate.port)
+            reader.send(request_bytes(PATH, BODY))
+            await reader.head()
+            (protocol,) = gate.server.server_state.connections
+            assert isinstance(protocol, FastProtocol)
+            assert protocol._fast is not None
+            seen.extend(name for name in NEEDED_ON_CYCLE if hasattr(protocol.cycle, name))
+            seen.extend(name for name in NEEDED_ON_PROTOCOL if hasattr(protocol, name))
+            await reader.rest()
+            assert reader.done
+            await reader.close()
+        await simulator.close()
+
+    run(case())
+    assert seen == [*NEEDED_ON_CYCLE, *NEEDED_ON_PROTOCOL]
+
+
+def test_without_them_it_says_so_once_and_answers_over_plain_send(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(fastpath, "NEEDED", {HttpToolsProtocol: ("no_longer_there",), RequestResponseCycle: ()})
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            assert gate.server.config.http_protocol_class is httptools_impl.HttpToolsProtocol
+            for _ in range(2):
+                reader = await ask(gate.port, PATH, json.loads(BODY))
+                assert reader.done
+        await simulator.close()
+
+    run(case())
+    out, err = capfd.readouterr()
+    (line,) = [line for line in (out + err).splitlines() if "server.fast_path_off" in line]
+    assert "HttpToolsProtocol.no_longer_there" in line
+
+
+def test_a_kept_connection_that_is_reset_leaves_no_timer() -> None:
+    """uvicorn's own would hold the whole request for the 75 seconds of an idle connection."""
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            reader = await Reader.connect(gate.port)
+            reader.send(request_bytes(PATH, BODY))
+            await reader.head()
+            await reader.rest()
+            await until(lambda: "FastProtocol.timeout_keep_alive_handler" in timers_left())
+            reader.hang_up()
+            await until(lambda: not gate.server.server_state.connections)
+            assert "FastProtocol.timeout_keep_alive_handler" not in timers_left()
+        await asyncio.sleep(0)
+        await simulator.close()
+
+    run(case(), count_timers=True)
