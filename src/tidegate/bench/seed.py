@@ -1,0 +1,213 @@
+"""The proof that streaming pays: the same readers, the same answers, three ways of delivering them."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field, replace
+from statistics import quantiles
+from time import monotonic
+
+from tidegate.bench.abandonment import Abandonment, Reader, readers
+from tidegate.bench.devtools import Browser, chromium
+from tidegate.bench.far_end import FarEnd
+from tidegate.bench.memory import MemoryWatch
+from tidegate.bench.pages import perceived
+from tidegate.bench.processes import gateway, simulator
+from tidegate.bench.visible import PlainText, Screen
+from tidegate.bench.ways import WAYS, Seat, Way
+from tidegate.errors import TidegateError
+from tidegate.upstream.client import UpstreamClient
+from tidegate.upstream.options import UpstreamOptions
+from tidegate.wire.openai_chat import encode_json
+
+__all__ = ["SeedOptions", "Spread", "WayResult", "measure"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SeedOptions:
+    """The defaults are a large model's profile. Seconds."""
+
+    streams: int = 50
+    """Readers at any moment."""
+    readers: int = 200
+    """In all, for each way."""
+    ttft: tuple[float, float] = (0.38, 0.65)
+    answer: tuple[float, float] = (3.0, 8.0)
+    tps: float = 40.0
+    abandonment: Abandonment = field(default_factory=Abandonment)
+    seed: int = 1
+    screen: Callable[[], Screen] = PlainText
+    screen_name: str = "plain text"
+    """What ``screen`` is, for the table."""
+    browser: str | None = None
+    """A Chromium in whose windows the gateway's page is asked the same, if there is one."""
+    pages: int = 10
+    """How often, for each way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """Seconds: the median, and the values that a tenth is below and above."""
+
+    p10: float
+    p50: float
+    p90: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayResult:
+    """One way, measured. Shares are of all readers; bytes."""
+
+    way: str
+    readers: int
+    complete: int
+    impatient: int
+    distracted: int
+    failed: int
+    ttft: Spread | None
+    """Of those who stayed long enough to have one."""
+    perceived: Spread | None
+    """As :attr:`SeedOptions.screen` shows it, of those who stayed long enough to see something."""
+    total: Spread | None
+    """Of the answers that were read to their end."""
+    peak_rss: int
+    tokens_planned: int
+    """That the answers would have had."""
+    tokens_saved: int
+    """That the model did not have to make, because a reader had left."""
+    painted: Spread | None = None
+    """Perceived latency as pages in a browser measured it; nobody leaves there."""
+    pages: int = 0
+    """That were asked, and those of them that showed no answer."""
+    pages_failed: int = 0
+
+    @property
+    def completion(self) -> float:
+        return self.complete / self.readers
+
+    @property
+    def cancelled(self) -> float:
+        return (self.impatient + self.distracted) / self.readers
+
+
+async def measure(options: SeedOptions, tell: Callable[[str, int, int], None]) -> list[WayResult]:
+    """All three ways, one after the other, each through a gateway of its own.
+
+    :param tell: told the way's title, how many readers or pages are through, and of how many.
+    :raises GatewayFault: the browser does not start, or the gateway has no page.
+    """
+    people = readers(
+        options.readers,
+        options.abandonment,
+        ttft=options.ttft,
+        answer=options.answer,
+        tps=options.tps,
+        seed=options.seed,
+    )
+    results = []
+    async with AsyncExitStack() as stack:
+        # First of all: a browser that does not start should not be found out after the minutes.
+        browser = await stack.enter_async_context(chromium(options.browser)) if options.browser else None
+        upstream = await stack.enter_async_context(simulator())
+        for way in WAYS:
+            async with gateway(upstream) as (url, pid):
+                result = await _one_way(way, people, url, pid, upstream, options, tell)
+                if browser is not None:
+                    result = await _in_pages(result, way, people[: options.pages], browser, url, tell)
+                results.append(result)
+    return results
+
+
+async def _in_pages(
+    result: WayResult,
+    way: Way,
+    people: Sequence[Reader],
+    browser: Browser,
+    url: str,
+    tell: Callable[[str, int, int], None],
+) -> WayResult:
+    """Add what a browser saw, after the readers have gone: its own work would be in their figures."""
+    seen = await perceived(browser, url, way, people, lambda done: tell(f"{way.title}, pages", done, len(people)))
+    return replace(result, painted=_spread(seen), pages=len(people), pages_failed=len(people) - len(seen))
+
+
+async def _one_way(
+    way: Way,
+    people: Sequence[Reader],
+    url: str,
+    pid: int,
+    upstream: str,
+    options: SeedOptions,
+    tell: Callable[[str, int, int], None],
+) -> WayResult:
+    client = UpstreamClient(
+        UpstreamOptions(name="gateway", base_url=url, trust_env=False, max_connections=options.streams)
+    )
+    far_end = FarEnd(upstream)
+    run = secrets.token_hex(4)
+    waiting, seats = iter(people), list[Seat]()
+
+    async def sitter(place: int) -> None:
+        # Not all in the same moment: people do not come in step.
+        await asyncio.sleep(options.ttft[0] * place / options.streams)
+        for reader in waiting:
+            seats.append(await _sit(client, way, reader, f"{run}-{reader.number}", options.screen()))
+            tell(way.title, len(seats), len(people))
+
+    try:
+        async with MemoryWatch(pid) as memory:
+            await asyncio.gather(*(sitter(place) for place in range(options.streams)))
+        truths = {truth["tag"]: truth for truth in await far_end.settled({seat.tag for seat in seats})}
+    finally:
+        await client.close()
+        await far_end.close()
+    return _result(way, seats, {tag: truth["tokens"] for tag, truth in truths.items()}, memory.peak)
+
+
+async def _sit(client: UpstreamClient, way: Way, reader: Reader, tag: str, screen: Screen) -> Seat:
+    over = asyncio.Event()
+    seat = Seat(way, reader, tag, screen, over.set)
+    accept = {"json": b"application/json", "ndjson": b"application/x-ndjson", "sse": b"text/event-stream"}[way.kind]
+    headers = ((b"content-type", b"application/json"), (b"accept", accept))
+    seat.requested_at = monotonic()
+    try:
+        seat.exchange = await client.send(seat, path=way.path, headers=headers, body=encode_json(seat.body))
+    except TidegateError:
+        seat.failed()
+    seat.sit_down()
+    try:
+        await over.wait()
+    finally:
+        if seat.exchange is not None:
+            seat.exchange.abort()
+    return seat
+
+
+def _result(way: Way, seats: Sequence[Seat], made: dict[str, int], peak: int) -> WayResult:
+    left = [seat for seat in seats if seat.end in ("impatient", "distracted")]
+    return WayResult(
+        way=way.name,
+        readers=len(seats),
+        complete=sum(seat.end == "complete" for seat in seats),
+        impatient=sum(seat.end == "impatient" for seat in seats),
+        distracted=sum(seat.end == "distracted" for seat in seats),
+        failed=sum(seat.end == "failed" for seat in seats),
+        ttft=_spread([seat.first_at - seat.requested_at for seat in seats if seat.first_at is not None]),
+        perceived=_spread([seat.visible_at - seat.requested_at for seat in seats if seat.visible_at is not None]),
+        total=_spread(
+            [seat.ended_at - seat.requested_at for seat in seats if seat.ended_at and seat.end == "complete"]
+        ),
+        peak_rss=peak,
+        tokens_planned=sum(seat.reader.tokens for seat in seats),
+        tokens_saved=sum(max(0, seat.reader.tokens - made.get(seat.tag, seat.reader.tokens)) for seat in left),
+    )
+
+
+def _spread(values: Sequence[float]) -> Spread | None:
+    if len(values) < 2:
+        return Spread(values[0], values[0], values[0]) if values else None
+    tenths = quantiles(values, n=10, method="inclusive")
+    return Spread(tenths[0], tenths[4], tenths[8])

@@ -1,0 +1,44 @@
+"""bench/seed.py: the whole measurement, small, with real processes; and the figures made from what was seen."""
+
+from __future__ import annotations
+
+import asyncio
+
+from tidegate.bench.abandonment import Abandonment
+from tidegate.bench.seed import SeedOptions, Spread, _spread, measure
+
+OPTIONS = SeedOptions(
+    streams=12,
+    readers=24,
+    ttft=(0.05, 0.1),
+    answer=(0.5, 0.9),
+    tps=60.0,
+    abandonment=Abandonment(grace=0.3, slope=1.5, distraction=0.0),
+)
+
+
+def test_streaming_keeps_the_readers_that_blocking_loses() -> None:
+    told: list[tuple[str, int, int]] = []
+    blocking, chunked, sse = asyncio.run(measure(OPTIONS, lambda *what: told.append(what)))
+    assert len(told) == 72
+    assert (blocking.failed, chunked.failed, sse.failed) == (0, 0, 0)
+    # Who waits for the whole answer sees nothing for half a second and more, and a third are gone by then.
+    assert blocking.impatient > 0
+    assert blocking.tokens_saved > 0
+    assert chunked.complete + chunked.impatient == sse.complete + sse.impatient == 24
+    assert min(chunked.complete, sse.complete) > blocking.complete
+    for way in (blocking, chunked, sse):
+        assert way.perceived is not None
+        assert way.ttft is not None
+        assert way.perceived.p50 >= way.ttft.p50
+        assert way.peak_rss > 20_000_000
+        assert way.tokens_planned == blocking.tokens_planned
+    assert blocking.perceived is not None
+    assert sse.perceived is not None
+    assert sse.perceived.p50 < blocking.perceived.p50
+
+
+def test_a_spread_of_one_value_is_that_value_and_of_none_nothing() -> None:
+    assert _spread([]) is None
+    assert _spread([2.0]) == Spread(2.0, 2.0, 2.0)
+    assert _spread([float(value) for value in range(11)]) == Spread(1.0, 5.0, 9.0)
