@@ -64,7 +64,7 @@ def test_every_command_in_the_table_exists_and_has_help(command: Command) -> Non
     ("arguments", "line"),
     [
         (("serv",), 'no command "serv"; did you mean serve?'),
-        (("qqq",), 'no command "qqq"; there are serve, simulate, config, keys, version'),
+        (("qqq",), f'no command "qqq"; there are {", ".join(COMMANDS)}'),
         (("config", "chek"), "No such command 'chek'"),
         (("serve", "--prot", "1"), "No such option"),
         (("--nonsense",), "No such option"),
@@ -180,3 +180,16 @@ def test_the_bare_install_says_which_extra_is_missing(arguments: list[str]) -> N
 def test_the_group_is_what_the_console_script_runs() -> None:
     assert isinstance(cli, click.Group)
     assert translated(errors.ConfigError("x")).exit_code == 2
+
+
+def test_output_that_nobody_reads_is_not_an_exit_code_of_its_own() -> None:
+    """The interpreter would end with 120 for what it cannot flush."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tidegate", "config", "example"], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert process.stderr is not None
+    process.stdout.close()
+    assert process.stderr.read() == b""
+    process.stderr.close()
+    assert process.wait(20) in (0, 1)

@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 
 from tests.cli.conftest import Command
+from tests.cli.running import gateway, stream
+from tidegate.cli.serve import simulated_model
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.server.options import GatewayOptions
 from tidegate.upstream.options import UpstreamOptions
@@ -233,3 +235,24 @@ def test_a_port_in_use_is_said_before_anything_starts(
         "stop what listens there, or take another: --port 0\n"
     )
     assert server.options is None
+
+
+def test_the_simulated_model_has_names_to_choose_from_and_answers_to_any() -> None:
+    async def case() -> UpstreamOptions:
+        async with simulated_model() as upstream:
+            return upstream
+
+    models = asyncio.run(case()).models
+    assert "sim/default" in models
+    assert models[-1] == "*"
+
+
+def test_it_stops_when_it_is_told_to_although_nobody_reads_what_it_says() -> None:
+    """A log collector that died must not take the signal with it."""
+    with gateway() as (process, url):
+        assert process.stdout is not None
+        process.stdout.close()
+        answer = stream(url, {"model": "sim/prose?tokens=3", "messages": [{}], "stream": True})
+        assert answer[-1] == "data: [DONE]"
+        process.terminate()
+        assert process.wait(20) == 0

@@ -10,13 +10,13 @@ import sys
 import urllib.request
 
 import pytest
-from tidegate.simulator.faults import TABLE
-from tidegate.simulator.options import SimulatorOptions
 
 from tests.cli.conftest import Command
 from tidegate.cli.simulate import _first_line, _serve
 from tidegate.config.schema import keys_of
 from tidegate.errors import GatewayFault
+from tidegate.simulator.faults import TABLE
+from tidegate.simulator.options import SimulatorOptions
 
 
 def test_every_plain_option_of_the_simulator_is_a_flag(command: Command) -> None:

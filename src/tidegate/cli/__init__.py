@@ -6,9 +6,11 @@ Commands are imported when they run, so that ``tidegate version`` does not pay f
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
 import importlib
+import os
 import sys
 from collections.abc import Mapping
 from typing import IO, Any
@@ -21,15 +23,24 @@ __all__ = ["cli", "main"]
 
 COMMANDS: Mapping[str, tuple[str, str]] = {
     "serve": ("tidegate.cli.serve:serve", "Run the gateway."),
+    "chat": ("tidegate.cli.chat:chat", "Talk to a model, in the terminal or in a pipe."),
+    "top": ("tidegate.cli.top:top", "Watch the streams of a gateway."),
     "simulate": ("tidegate.cli.simulate:simulate", "Run a model server that follows a script."),
+    "bench": ("tidegate.cli.bench:bench", "Load a gateway, or compare the ways of delivering an answer."),
+    "torture": ("tidegate.cli.torture:torture", "Put any gateway before a model server that lies."),
+    "batch": ("tidegate.cli.batch:batch", "Answer a file of requests, resumably."),
     "config": ("tidegate.cli.config:config", "Check a configuration, or print an example."),
     "keys": ("tidegate.cli.keys:keys", "Make and hash the keys that applications use."),
+    "safety": ("tidegate.cli.safety:safety", "Show what a safety profile does to a text."),
     "version": ("tidegate.cli.version:version", "Print the version."),
 }
 # Modules of extras, and which extra brings them.
 EXTRAS: Mapping[str, str] = {
     "httptools": "server",
+    "matplotlib": "bench",
     "prometheus_client": "server",
+    "prompt_toolkit": "terminal",
+    "rich": "terminal",
     "starlette": "server",
     "structlog": "server",
     "uvicorn": "server",
@@ -147,4 +158,17 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
-    cli(prog_name="tidegate")
+    try:
+        cli(prog_name="tidegate")
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """What is buffered for a reader that has gone would fail at the interpreter's end, and be the exit code 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:
+                os.dup2(nowhere.fileno(), stream.fileno())

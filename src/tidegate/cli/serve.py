@@ -114,7 +114,9 @@ async def simulated_model() -> AsyncIterator[UpstreamOptions]:
     simulator = Simulator()
     await simulator.start("127.0.0.1", 0)
     try:
-        yield UpstreamOptions(name="simulator", base_url=simulator.url, trust_env=False)
+        # Any name is answered; these are what can be chosen from.
+        models = (*simulator.models, "*")
+        yield UpstreamOptions(name="simulator", base_url=simulator.url, models=models, trust_env=False)
     finally:
         await simulator.close()
 
