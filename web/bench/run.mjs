@@ -1,0 +1,90 @@
+/**
+ * `node run.mjs [--only tidegate,streamdown] [--case mix]`: designs side by side in Chromium, one table.
+ *
+ * The page is scrolled to its end each frame. `ms` is all of the main thread's tasks from the first token to the last,
+ * the idle page's share included; `growth` is script and layout of the last tenth of the text by those of the first.
+ */
+import { createServer } from "node:http";
+import { parseArgs } from "node:util";
+import { fileURLToPath } from "node:url";
+import { build } from "esbuild";
+import { chromium } from "playwright-core";
+
+const CASES = {
+  mix: { text: "mix", size: 50_000, rate: 1000, limit: 30_000, title: "50,000 characters, 1,000 tokens/s" },
+  fast: { text: "mix", size: 200_000, rate: 10_000, limit: 20_000, title: "200,000 characters, 10,000 tokens/s" },
+  slow: { text: "mix", size: 20_000, rate: 1000, limit: 20_000, cpu: 6, title: "20,000 characters, 1,000 tokens/s, CPU slowed 6 times" },
+  fence: { text: "fence", size: 50_000, rate: 2500, limit: 15_000, title: "one fence, 50,000 characters, 5 s" },
+  list: { text: "list", size: 50_000, rate: 2500, limit: 15_000, title: "one list" },
+  table: { text: "table", size: 50_000, rate: 2500, limit: 15_000, title: "one table" },
+  paragraph: { text: "paragraph", size: 50_000, rate: 2500, limit: 15_000, title: "one paragraph" },
+};
+const DESIGNS = ["idle", "tidegate", "streaming-markdown", "streamdown", "marked+DOMPurify", "react-markdown"];
+
+const { values } = parseArgs({ options: { only: { type: "string" }, case: { type: "string" }, json: { type: "boolean" } } });
+const designs = values.only?.split(",") ?? DESIGNS;
+const cases = values.case?.split(",") ?? Object.keys(CASES);
+
+const { outputFiles } = await build({
+  entryPoints: [fileURLToPath(new URL("page.jsx", import.meta.url))],
+  bundle: true,
+  minify: true,
+  write: false,
+  format: "esm",
+  target: "es2022",
+  jsx: "automatic",
+  jsxImportSource: "react",
+  define: { "process.env.NODE_ENV": '"production"' },
+  loader: { ".css": "empty" },
+  logLevel: "error",
+  outdir: "/out",
+  splitting: true,
+});
+const scripts = new Map(outputFiles.map(({ path, contents }) => [path.replace("/out", ""), contents]));
+const HTML = `<!doctype html><meta charset="utf-8"><style>body{font:16px/1.5 sans-serif;margin:0}#box{height:100vh;overflow-y:auto;padding:0 1rem}pre>code>span{display:block}</style><div id="box"></div><script type="module" src="/page.js"></script>`;
+const server = createServer((request, response) => {
+  const script = scripts.get(request.url);
+  response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" }).end(script ?? HTML);
+});
+await new Promise((ready) => server.listen(0, "127.0.0.1", ready));
+const url = `http://127.0.0.1:${server.address().port}/`;
+const args = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
+const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args });
+
+async function measure(design, name) {
+  const { cpu = 1, ...plan } = CASES[name];
+  const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
+  const cdp = await page.context().newCDPSession(page);
+  await cdp.send("Performance.enable", { timeDomain: "timeTicks" });
+  const marks = [];
+  await page.exposeFunction("tenth", async (at) => {
+    const { metrics } = await cdp.send("Performance.getMetrics");
+    const value = (wanted) => metrics.find((metric) => metric.name === wanted).value * 1000;
+    marks[at] = { task: value("TaskDuration"), work: value("ScriptDuration") + value("LayoutDuration") + value("RecalcStyleDuration") };
+  });
+  let broken;
+  page.on("pageerror", (error) => (broken ??= error));
+  await page.goto(url);
+  await page.waitForFunction(() => "run" in window);
+  if (cpu > 1) await cdp.send("Emulation.setCPUThrottlingRate", { rate: cpu });
+  const seen = await page.evaluate((what) => window.run(what), { design, ...plan });
+  await page.close();
+  // A design that shows nothing is quick.
+  if (broken) throw new Error(`${design}: ${broken.message.slice(0, 200)}`);
+  const growth = marks[1] && marks[9] && marks[10] ? (marks[10].work - marks[9].work) / (marks[1].work - marks[0].work) : NaN;
+  return { ...seen, ms: marks[10].task - marks[0].task, work: marks[10].work - marks[0].work, growth };
+}
+
+const row = (cells) => `| ${cells.join(" | ")} |`;
+for (const name of cases) {
+  console.log(`\n${CASES[name].title}\n`);
+  console.log(row(["design", "main thread ms", "script+layout ms", "longest task", "p99 frame gap", "max gap", "growth", "fed", "characters on the page"]));
+  console.log(row(Array(9).fill("---")));
+  for (const design of designs) {
+    const { ms, work, longest, p99, max, growth, shown, visible } = await measure(design, name);
+    const cells = [design, ms.toFixed(0), work.toFixed(0), longest ? longest.toFixed(0) : "< 50", p99.toFixed(1), max.toFixed(0), design === "idle" ? "" : growth.toFixed(2), `${Math.round(shown * 100)} %`, visible];
+    console.log(row(cells));
+  }
+}
+await browser.close();
+server.close();
