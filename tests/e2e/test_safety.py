@@ -1,0 +1,224 @@
+"""An answer whose texts are filtered, through real sockets: every framing, both faces, every kind of end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.fakes.gateway import Rig, gateway, run, until, upstream
+from tests.fakes.reader import Reader, ask
+from tests.relay.streams import ROLE, STOP, chunk, sse
+from tidegate.policy.keys import hash_key, new_key
+from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.safety.profile import ProfileOptions, Profiles, RuleOptions, SafetyOptions
+
+both = pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+FRAMINGS = {
+    "sse": ("/v1/chat/completions", {"stream": True}),
+    "ndjson": ("/api/v1/chat/stream", {}),
+    "json": ("/v1/chat/completions", {}),
+}
+STRICT = {"x-tidegate-safety": "strict"}
+TEXTS = ["My", " ssn", " is", " 123", "-45-", "6789", ", mail", " bob", "@exam", "ple.com", " \U0001f30a", " ok"]
+CLEAN = "My ssn is [SSN], mail [EMAIL] \U0001f30a ok"
+
+
+class Model:
+    """A model server that says ``texts``, each in a read of its own, and ends as it is told."""
+
+    def __init__(self, texts: list[str], end: str) -> None:
+        self.payloads = [ROLE, *(chunk({"content": text}) for text in texts)]
+        self.end = end
+        self.gone = asyncio.Event()
+        self.asked: dict[str, Any] = {}
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            size = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+            self.asked = json.loads(await reader.readexactly(size))
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+            for payload in self.payloads:
+                await self._say(writer, sse(payload))
+            if self.end == "stop":
+                await self._say(writer, sse(STOP, b"[DONE]"))
+                writer.write(b"0\r\n\r\n")
+            elif self.end == "hang":
+                while await reader.read(65536):
+                    pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            self.gone.set()
+            writer.close()
+
+    async def _say(self, writer: asyncio.StreamWriter, data: bytes) -> None:
+        writer.write(b"%x\r\n%b\r\n" % (len(data), data))
+        await writer.drain()
+        await asyncio.sleep(0.002)
+
+
+@asynccontextmanager
+async def model(
+    texts: list[str], *, end: str = "stop", fast: bool = True, **options: Any
+) -> AsyncIterator[tuple[Rig, Model]]:
+    """A gateway in front of it."""
+    said = Model(texts, end)
+    server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    try:
+        async with gateway(upstream(f"http://127.0.0.1:{port}/v1", **options), fast=fast) as rig:
+            yield rig, said
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def asked(rig: Rig, framing: str, headers: dict[str, str]) -> Reader:
+    path, fields = FRAMINGS[framing]
+    body = {"model": "m", "messages": [{"role": "user", "content": "Why?"}], **fields}
+    return await ask(rig.port, path, body, headers)
+
+
+def text_of(reader: Reader, framing: str) -> str:
+    return json.loads(reader.body)["choices"][0]["message"]["content"] if framing == "json" else reader.text
+
+
+@both
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_what_a_profile_redacts_never_reaches_the_reader(fast: bool, framing: str) -> None:
+    """Nor the log; without the header the same answer passes as it came."""
+
+    async def case() -> None:
+        async with model(TEXTS, fast=fast) as (rig, _):
+            with capture_logs() as lines:
+                reader = await asked(rig, framing, STRICT)
+                record = await rig.ended()
+            assert text_of(reader, framing) == CLEAN
+            assert (record.reason, record.tokens) == ("stop", len(TEXTS))
+            for leak in (b"6789", b"bob", b"ple.com"):
+                assert leak not in reader.body
+                assert leak.decode() not in json.dumps(lines, default=str)
+            hits = [line for line in lines if line["event"] == "safety.hit"]
+            assert [(hit["rule"], hit["action"], hit["channel"]) for hit in hits] == [
+                ("ssn", "redact", "output"),
+                ("email", "redact", "output"),
+            ]
+            plain = await asked(rig, framing, {})
+            assert text_of(plain, framing) == "".join(TEXTS)
+
+    run(case())
+
+
+@both
+def test_a_keys_profile_filters_whatever_its_requests_ask_for(fast: bool) -> None:
+    """And nobody else's."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "stop")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        token = new_key()
+        auth = AuthOptions(anonymous=True, keys=(StaticKey(id="kid", hash=hash_key(token), safety="strict"),))
+        port = server.sockets[0].getsockname()[1]
+        async with gateway(upstream(f"http://127.0.0.1:{port}/v1"), fast=fast, auth=auth) as rig:
+            key = {"authorization": f"Bearer {token}"}
+            assert (await asked(rig, "sse", key)).text == CLEAN
+            assert (await asked(rig, "sse", {**key, "x-tidegate-safety": "off"})).text == CLEAN
+            assert (await asked(rig, "sse", {})).text == "".join(TEXTS)
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+@both
+def test_a_prompt_is_filtered_before_it_leaves(fast: bool) -> None:
+    async def case() -> None:
+        async with model(TEXTS, fast=fast) as (rig, said):
+            body = {"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+            await ask(rig.port, "/v1/chat/completions", body, STRICT)
+            assert said.asked["messages"][0]["content"] == "I am [EMAIL]"
+            await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "default"})
+            assert said.asked["messages"][0]["content"] == "I am bob@example.com"
+
+    run(case())
+
+
+def test_a_profile_that_is_not_there_is_refused() -> None:
+    async def case() -> None:
+        async with model(TEXTS) as (rig, _):
+            reader = await asked(rig, "sse", {"x-tidegate-safety": "nosuch"})
+            assert reader.status == 400
+            error = json.loads(reader.body)["error"]
+            assert error["code"] == "unknown_profile"
+            assert "there are off, default, strict" in error["message"]
+
+    run(case())
+
+
+@both
+@pytest.mark.parametrize("framing", ["sse", "ndjson"])
+def test_a_cut_gives_what_was_held_through_the_filter_and_then_the_error(fast: bool, framing: str) -> None:
+    async def case() -> None:
+        async with model(["so ", "mail ", "bob@example.com"], end="cut", fast=fast) as (rig, _):
+            reader = await asked(rig, framing, STRICT)
+            assert reader.text == "so mail [EMAIL]"
+            assert (reader.error or {})["code"] == "upstream_cut"
+            assert b"bob" not in reader.body
+            assert (await rig.ended()).reason == "upstream_cut"
+
+    run(case())
+
+
+@both
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_block_ends_the_answer_and_the_model(fast: bool, framing: str) -> None:
+    """The finish reason is content_filter, and the model server is let go although it would go on."""
+    stops = ProfileOptions(
+        name="stop", rules=(), own=(RuleOptions(name="stop", core="stop"),), actions={"stop": "block"}
+    )
+
+    async def case() -> None:
+        async with model(["we ", "will ", "st", "op ", "here"], end="hang", fast=fast) as (rig, said):
+            rig.gateway.safety = Profiles(SafetyOptions(profiles=(stops,)))
+            reader = await asked(rig, framing, {"x-tidegate-safety": "stop"})
+            assert text_of(reader, framing) == "we will "
+            finish = json.loads(reader.body)["choices"][0]["finish_reason"] if framing == "json" else reader.finish
+            assert finish == "content_filter"
+            assert (await rig.ended()).reason == "filtered"
+            await asyncio.wait_for(said.gone.wait(), 5)
+
+    run(case())
+
+
+@both
+@pytest.mark.parametrize("framing", FRAMINGS)
+def test_a_soft_stop_keeps_what_was_held(fast: bool, framing: str) -> None:
+    async def case() -> None:
+        async with model(["so ", "mail ", "bob@example.com"], end="hang", fast=fast) as (rig, _):
+            answering = asyncio.create_task(asked(rig, framing, STRICT))
+            await until(lambda: any(stream.answer.tokens == 3 for stream in rig.gateway.relay.registry))
+            (stream,) = rig.gateway.relay.registry
+            assert stream.soft_stop()
+            reader = await answering
+            assert text_of(reader, framing) == "so mail [EMAIL]"
+            assert (await rig.ended()).reason == "soft_stop"
+
+    run(case())
+
+
+@both
+def test_a_key_of_the_upstream_that_the_model_repeats_in_pieces_is_redacted(fast: bool) -> None:
+    async def case() -> None:
+        pieces = ["it is ", "sk-up", "stream-", "4711", "-abc", " ok"]
+        async with model(pieces, fast=fast, api_keys=("sk-upstream-4711-abc",)) as (rig, _):
+            reader = await asked(rig, "sse", {"x-tidegate-safety": "on"})
+            assert reader.text == "it is [KEY] ok"
+
+    run(case())
