@@ -158,7 +158,7 @@ def tidegate_launch(port: int, upstream: int, **environ: str) -> Launch:
     argv = [sys.executable, "-m", "tidegate", "serve", "--upstream", f"http://127.0.0.1:{upstream}/v1"]
     return Launch(
         [*argv, "--host", "127.0.0.1", "--port", str(port)],
-        {"LLM_API_KEY": "none", "TIDEGATE_SERVER__LOG_FORMAT": "json", **environ},
+        {"LLM_API_KEY": "sk-bench-0123456789abcdef", "TIDEGATE_SERVER__LOG_FORMAT": "json", **environ},
     )
 
 
@@ -169,7 +169,7 @@ def tidegate(port: int, upstream: int, folder: Path) -> Launch:
 
 def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     """The same, without the fast path: what any other ASGI server gets."""
-    return tidegate_launch(port, upstream, TIDEGATE_FAST_PATH="0")
+    return tidegate_launch(port, upstream, TIDEGATE_SERVER__FAST_PATH="false")
 
 
 def command_from_environment(port: int, upstream: int, folder: Path) -> Launch:

@@ -11,6 +11,7 @@ import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench import torture
 from bench.measure import Measurement
 from bench.stats import median, ratio_of_rounds
 from bench.verdict import verdicts
@@ -163,6 +164,9 @@ def markdown(plan: Plan, results: Results) -> str:
     parts.append(dict_table("200 MB offered to a client that does not read", results.stalled))
     if results.comply:
         parts.append("### llm-comply\n\n" + results.comply["text"])
+    if results.torture or results.missing_torture:
+        parts.append("### The torture suite\n\n" + torture.markdown(results.torture, results.missing_torture))
+    parts.append(dict_table("A batch of requests: pooled connections against one connection a request", results.batch))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -40,6 +40,9 @@ class Results:
     memory: list[dict[str, Any]] = field(default_factory=list)
     stalled: list[dict[str, Any]] = field(default_factory=list)
     comply: dict[str, Any] = field(default_factory=dict)
+    torture: list[dict[str, Any]] = field(default_factory=list)
+    missing_torture: dict[str, str] = field(default_factory=dict)
+    batch: list[dict[str, Any]] = field(default_factory=list)
 
 
 STARTED = time.monotonic()
@@ -126,3 +129,12 @@ def run_parts(plan: Plan, results: Results) -> None:
         from bench import comply
 
         results.comply = comply.run()
+    if "torture" in plan.parts:
+        from bench import torture
+
+        asked = tuple(relay.name for relay in plan.relays if relay.name in torture.GATEWAYS)
+        results.torture, results.missing_torture = torture.run(asked)
+    if "batch" in plan.parts:
+        from bench.batch import run as run_batch
+
+        results.batch = run_batch(plan.rounds)
