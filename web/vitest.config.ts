@@ -2,6 +2,8 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   test: {
+    // What has to come gets its time, also on a loaded machine: how soon it comes decides no test.
+    expect: { poll: { timeout: 20_000 } },
     projects: [
       { test: { name: "unit", include: ["test/{client,text,markdown,page}/**/*.test.ts"], testTimeout: 60_000 } },
       {

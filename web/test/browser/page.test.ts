@@ -59,7 +59,7 @@ test("an answer streams in, ends, and shows its figures", async () => {
 test("what the reader saw reaches the gateway's metrics", async () => {
   await ask("sim/prose?ttft=0.05&tps=400");
   await ended();
-  await expect.poll(() => gate.metrics(), { timeout: 5000 }).toMatch(/tidegate_reader_ends_total\{end="finished"\} [1-9]/);
+  await expect.poll(() => gate.metrics()).toMatch(/tidegate_reader_ends_total\{end="finished"\} [1-9]/);
   expect(await gate.metrics()).toMatch(/tidegate_perceived_latency_seconds_count [1-9]/);
   expect(await gate.metrics()).toMatch(/tidegate_completion_ratio (?:1\.0|0\.\d)/);
 });
@@ -68,8 +68,8 @@ test("a reader that leaves is told of as one that left, and stops the model", as
   await ask("sim/prose?ttft=0&tps=20");
   await page.waitForFunction(() => (document.querySelector(".answer")?.textContent ?? "").length > 10);
   await page.goto("about:blank");
-  await expect.poll(() => gate.metrics(), { timeout: 5000 }).toMatch(/tidegate_reader_ends_total\{end="left"\} [1-9]/);
-  await expect.poll(() => gate.log(), { timeout: 3000 }).toContain("client_cancel");
+  await expect.poll(() => gate.metrics()).toMatch(/tidegate_reader_ends_total\{end="left"\} [1-9]/);
+  await expect.poll(() => gate.log()).toContain("client_cancel");
 });
 
 test("Escape stops the model and keeps the answer; Continue goes on in it", async () => {
@@ -80,7 +80,7 @@ test("Escape stops the model and keeps the answer; Continue goes on in it", asyn
   expect(await notice()).toBe("Stopped. The answer so far is kept.");
   expect(await status()).toMatch(/Stopped, \d+ words/);
   const before = (await page.textContent(".answer"))!.trim();
-  await expect.poll(() => gate.log(), { timeout: 3000 }).toContain("soft_stop");
+  await expect.poll(() => gate.log()).toContain("soft_stop");
   await page.fill("input[list=models]", "sim/prose?ttft=0&tps=2000");
   await page.press("input[list=models]", "Tab");
   await page.getByRole("button", { name: "Continue" }).click();
@@ -98,7 +98,7 @@ test.each([
   ["no-such-model-anywhere", ""],
 ])("the end is told as it was: %s", async (model, said) => {
   await ask(model);
-  await page.waitForSelector(".turn.assistant[aria-busy=false]", { timeout: 30_000 });
+  await page.waitForSelector(".turn.assistant[aria-busy=false]");
   if (said) expect(await notice()).toContain(said);
 });
 
@@ -178,10 +178,10 @@ test("a gateway that restarts is seen as gone, and again as there", async () => 
   await other.goto(`${own.url}#streams`);
   await other.waitForSelector(".live .hint");
   await own.stop();
-  await other.waitForSelector(".live [role=alert]", { timeout: 15_000 });
+  await other.waitForSelector(".live [role=alert]");
   expect(await other.textContent(".live [role=alert]")).toContain("does not answer");
   const again = await gateway(own.port);
-  await other.waitForSelector(".live [role=alert]", { state: "detached", timeout: 20_000 });
+  await other.waitForSelector(".live [role=alert]", { state: "detached" });
   await other.close();
   await again.stop();
   problems = problems.filter((problem) => !problem.startsWith(own.url));
@@ -241,6 +241,6 @@ test.each([
   // Routes do not reach into the worker: without one, the page reads on its own.
   await page.addInitScript(() => Object.assign(globalThis, { Worker: undefined }));
   await ask("sim/prose");
-  await page.waitForSelector(".turn .notice", { timeout: 20_000 });
+  await page.waitForSelector(".turn .notice");
   expect(await notice()).toContain(said);
 });
