@@ -192,7 +192,7 @@ class TestEnvironment:
             "[qqq]",
             (
                 "1: unknown section [qqq]; known sections: "
-                "[server], [stream], [[upstream]], [auth], [safety], [ledger], [shared]"
+                "[server], [stream], [[upstream]], [auth], [safety], [ledger], [[price]], [shared]"
             ),
         ),
         ('[safety]\nuse = "stict"', "1: [safety]: there is no profile of that name; there are off, default, strict"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tidegate.ledger.options import LedgerOptions
-from tidegate.policy.options import AuthOptions
+from tidegate.policy.options import AuthOptions, PriceOptions
 from tidegate.relay.options import StreamOptions
 from tidegate.safety.profile import SafetyOptions
 from tidegate.upstream.options import UpstreamOptions
@@ -46,3 +46,4 @@ class GatewayOptions:
     auth: AuthOptions = field(default_factory=AuthOptions)
     safety: SafetyOptions = field(default_factory=SafetyOptions)
     ledger: LedgerOptions = field(default_factory=LedgerOptions)
+    prices: tuple[PriceOptions, ...] = ()
