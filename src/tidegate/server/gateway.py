@@ -10,9 +10,12 @@ from typing import Any
 import structlog
 
 from tidegate.errors import InvalidRequest
-from tidegate.ledger.database import Database, LedgerAway
+from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
+from tidegate.ledger.price_table import BuiltInPrices
 from tidegate.policy.keys import Authenticator, Principal
+from tidegate.policy.prices import Prices
+from tidegate.relay.accounts import Accounts
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.body import header
@@ -36,14 +39,19 @@ class Gateway:
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
         self.metrics = PrometheusHook(models=_named(options))
+        ledger = options.ledger
+        self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
+        accounts = None
+        if self.ledger is not None:
+            accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
         self.relay = Relay(
             options.upstreams,
             options.stream,
             Hooks([self.metrics, LogHook()]),
             max_streams=options.server.max_streams,
             environ=environ,
+            accounts=accounts,
         )
-        self.ledger = Ledger(Database(_url(options.ledger.url, environ))) if options.ledger.on else None
         self._started = False
 
     async def start(self) -> None:
@@ -54,10 +62,7 @@ class Gateway:
         if self._started or self.ledger is None:
             return
         self._started = True
-        try:
-            await asyncio.to_thread(self.ledger.database.open)
-        except LedgerAway as error:
-            _log.error("ledger.away", error=str(error))
+        await asyncio.to_thread(self.ledger.open)
 
     def who(self, scope: MutableMapping[str, Any]) -> Principal:
         """Who a request comes from.
@@ -91,6 +96,8 @@ class Gateway:
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
+        if self.relay.accounts is not None:
+            self.relay.accounts.prices = _prices(options)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 
@@ -103,6 +110,11 @@ class Gateway:
 
 def _url(url: str, environ: Mapping[str, str]) -> str:
     return resolve(url, environ) if url.startswith(("env:", "file:")) else url
+
+
+def _prices(options: GatewayOptions) -> Prices:
+    addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
+    return Prices(options.prices, BuiltInPrices(addresses))
 
 
 def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:
