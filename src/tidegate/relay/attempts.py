@@ -74,8 +74,10 @@ class Plan:
 
     def choose(self, now: float) -> Attempt | None:
         """The next try; ``None`` when no upstream has a key that is not resting."""
-        routes = [(client, model) for client, model in self._routes if client.name not in self._barred]
-        routes.sort(key=lambda route: self._failed.get(route[0].name, 0))
+        routes = self._routes
+        if self._failed or self._barred:
+            routes = [(client, model) for client, model in routes if client.name not in self._barred]
+            routes.sort(key=lambda route: self._failed.get(route[0].name, 0))
         for client, model in routes:
             tried = self._keys.get(client.name, set())
             if client.keys.empty:

@@ -75,8 +75,9 @@ class ChatEndpoint:
             )
             try:
                 await down.closed()
-            finally:
-                stream.abandon()
+            except BaseException:
+                stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
+                raise
 
     def ready(self, scope: Scope, connection: DirectConnection) -> bool:
         """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""

@@ -16,6 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final, Protocol
 
 import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidegate.relay.downstream import Direct, Reader
@@ -59,7 +60,7 @@ NEEDED_ON_CYCLE: Final = (
     "transport",
     "waiting_for_100_continue",
 )
-NEEDED_ON_PROTOCOL: Final = ("cycle", "loop", "scope", "transport")
+NEEDED_ON_PROTOCOL: Final = ("client", "connections", "cycle", "flow", "loop", "scheme", "scope", "server", "transport")
 
 _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
@@ -81,7 +82,16 @@ class FastProtocol(HttpToolsProtocol):
     """A request whose head is there, with the application that it is for, until what came with it has been read."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        own, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        tls = transport.get_extra_info("sslcontext") is not None
+        if tls or not isinstance(own, tuple) or not isinstance(peer, tuple):
+            super().connection_made(transport)
+            return
+        # What uvicorn does, with two questions to the socket in place of seven.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server, self.client, self.scheme = own[:2], peer[:2], "http"
         self._socket = _socket_of(transport)
 
     def data_received(self, data: bytes) -> None:
@@ -402,9 +412,6 @@ class _Cork:
 
 
 def _socket_of(transport: Any) -> Direct | None:
-    """The socket, or ``None`` when bytes have to pass through the transport (TLS)."""
-    if transport.get_extra_info("sslcontext") is not None:
-        return None
     sock = transport.get_extra_info("socket")
     return None if sock is None else Direct(int(sock.fileno()), transport)
 
