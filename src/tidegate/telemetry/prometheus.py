@@ -59,6 +59,19 @@ class _Histogram:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
 
+    def median(self) -> float | None:
+        """Read off the buckets, evenly spread within one; ``None`` before the first value."""
+        half, below = sum(self.counts) / 2, 0.0
+        if not half:
+            return None
+        for place, count in enumerate(self.counts):
+            if count and below + count >= half:
+                low = self.bounds[place - 1] if place else 0.0
+                high = self.bounds[place] if place < len(self.bounds) else low
+                return low + (high - low) * (half - below) / count
+            below += count
+        return None
+
     def buckets(self) -> list[tuple[str, float]]:
         names = [*map(repr, self.bounds), "+Inf"]
         return list(zip(names, map(float, accumulate(self.counts)), strict=True))
@@ -190,6 +203,14 @@ class PrometheusHook(Collector):
         counted = sum(self._reader_ends[name] for name in READER_ENDS if name != "stopped")
         return self._reader_ends["finished"] / counted if counted else None
 
+    def readers(self) -> dict[str, float | int | None]:
+        """Of the pages of readers: how many reported, which share finished, the median until text was painted."""
+        return {
+            "reports": sum(self._reader_ends.values()),
+            "completion_ratio": _rounded(self.completion_ratio()),
+            "perceived_latency": _rounded(self._perceived.median()),
+        }
+
     def render(self) -> tuple[bytes, str]:
         """The body of ``/metrics`` and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
@@ -313,6 +334,10 @@ class PrometheusHook(Collector):
             _add(usage, (*labels, "input"), cell.input_tokens)
             _add(usage, (*labels, "output"), cell.output_tokens)
         yield from (duration, first, chunk, usage)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: _Histogram) -> None:
