@@ -374,6 +374,11 @@ def test_ended_streams_and_readers_reports_are_told_to_who_watches() -> None:
             assert 'tidegate_reader_ends_total{end="finished"} 1.0' in scraped
             assert "tidegate_perceived_latency_seconds_sum 0.25" in scraped
             assert "tidegate_completion_ratio 1.0" in scraped
+            readers = {"reports": 1, "completion_ratio": 1.0}
+            listed = json.loads((await ask(gate.port, "/v1/streams", None, method="GET")).body)
+            assert {**listed["readers"], **readers} == listed["readers"]
+            assert 0.0 < listed["readers"]["perceived_latency"] < 1.0
+            await watcher.until(b'"completion_ratio":1.0')
             assert (await ask(gate.port, "/v1/streams/nobody/seen", {"finished": True})).status == 404
             await watcher.close()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -17,7 +17,7 @@ from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
 from tidegate.relay.accounts import Accounts
-from tidegate.relay.attempts import Plan, carry
+from tidegate.relay.attempts import Plan, Tries
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.headers import forwarded
@@ -73,6 +73,7 @@ class Relay:
         self._environ = environ
         self._clients: dict[str, UpstreamClient] = {}
         self._retired: list[UpstreamClient] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self.router = Router(())
         self.models = ModelList(self._clients)
         self._set(upstreams)
@@ -124,7 +125,7 @@ class Relay:
                 param="model",
             )
 
-    async def carry(
+    def begin(
         self,
         request: ChatRequest,
         who: Principal,
@@ -135,7 +136,7 @@ class Relay:
         accepted: float | None = None,
         safety: Profile = OFF,
     ) -> Stream:
-        """One stream from its beginning to its end; call :meth:`admit` first.
+        """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
         :param headers: the application's, names in lower case; those that may pass do.
         :param accepted: when the request came, on the monotonic clock.
@@ -163,8 +164,13 @@ class Relay:
         self.registry.add(stream)
         stream.open()
         plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
-        await carry(stream, plan, forwarded(headers))
+        Tries(stream, plan, forwarded(headers), self._spawn).begin()
         return stream
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _settled(self, stream: Stream) -> None:
         record = self.registry.settle(stream)
@@ -193,6 +199,8 @@ class Relay:
             stream.abandon()
         for client in (*self._clients.values(), *self._retired):
             await client.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)  # they end by themselves, now that their streams have
 
 
 def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter:

@@ -8,9 +8,9 @@ from time import monotonic
 from typing import cast
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import TidegateError
+from tidegate.errors import InternalError, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.relay.endings import Framing
 from tidegate.relay.options import StreamOptions
@@ -19,9 +19,10 @@ from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
 from tidegate.server.answers import error_response
 from tidegate.server.asgi import AsgiDownstream
-from tidegate.server.body import ClientGone, header, read_body
+from tidegate.server.body import ClientGone, arrived, header, read_body
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream
 from tidegate.server.gateway import Gateway
+from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
 __all__ = ["OWN_SEND", "ChatEndpoint"]
@@ -49,18 +50,16 @@ class ChatEndpoint:
         server = gateway.options.server
         try:
             who = gateway.who(scope)
+            safety = gateway.filtered_by(scope, who)
             connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
             body = await read_body(
                 scope,
                 receive,
                 limit=server.max_request_bytes,
                 timeout=server.request_timeout,
-                arrived=None if connection is None else connection.body,
+                given=None if connection is None else connection.body,
             )
-            request = parse_chat_request(body)
-            framing = self._framing(scope, request)
-            safety = gateway.filtered_by(scope, who)
-            gateway.relay.admit(request.model, who)
+            request = self._admitted(body, who)
             if safety.rules:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
@@ -71,13 +70,49 @@ class ChatEndpoint:
         except ClientGone:
             return
         async with _downstream(scope, receive, send, gateway.relay.options) as down:
-            stream = await gateway.relay.carry(
-                request, who, framing, down, scope["headers"], accepted=accepted, safety=safety
+            stream = gateway.relay.begin(
+                request, who, self._framing(scope, request), down, scope["headers"], accepted=accepted, safety=safety
             )
             try:
                 await down.closed()
-            finally:
-                stream.abandon()
+            except BaseException:
+                stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
+                raise
+
+    def ready(self, scope: Scope, connection: DirectConnection) -> bool:
+        """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
+        return connection.whole and not self._gateway.filters(scope)
+
+    def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | None:
+        """Begin the stream in this callback, on the connection itself.
+
+        :returns: what has to answer instead, in a task; ``None`` when the stream has begun.
+        """
+        accepted = monotonic()
+        gateway = self._gateway
+        try:
+            who = gateway.who(scope)
+            safety = gateway.filtered_by(scope, who)
+            request = self._admitted(
+                arrived(scope, connection.body() or b"", gateway.options.server.max_request_bytes), who
+            )
+            options = gateway.relay.options
+            down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
+            gateway.relay.begin(
+                request, who, self._framing(scope, request), down, scope["headers"], accepted=accepted, safety=safety
+            )
+        except TidegateError as error:
+            return error_response(error)
+        except Exception as error:
+            _log.error("server.bug", kind=type(error).__name__, where=place_of(error))
+            return error_response(InternalError("The gateway failed; the details are in its log."))
+        return None
+
+    def _admitted(self, body: bytes, who: Principal) -> ChatRequest:
+        """The request, if it is one and a stream of it may begin now."""
+        request = parse_chat_request(body)
+        self._gateway.relay.admit(request.model, who)
+        return request
 
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()
@@ -115,8 +150,12 @@ def _downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptio
     """The connection itself where nothing of somebody else's stands before it, else plain ASGI."""
     extensions = scope.get("extensions") or {}
     connection: DirectConnection | None = extensions.get(EXTENSION)
-    if connection is not None and connection.usable_with(extensions.get(OWN_SEND)):
+    own = extensions.get(OWN_SEND)
+    if connection is not None and connection.usable_with(own):
         return FastDownstream(
-            connection, cast(CoroutineSend, send), high_water=options.high_water, stall_timeout=options.stall_timeout
+            connection,
+            None if send is own else cast(CoroutineSend, send),
+            high_water=options.high_water,
+            stall_timeout=options.stall_timeout,
         )
     return AsgiDownstream(receive, send, high_water=options.high_water)

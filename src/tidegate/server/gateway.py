@@ -38,6 +38,7 @@ class Gateway:
         self._environ = environ
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
+        self._keys_filter = any(key.safety for key in options.auth.keys)
         self.metrics = PrometheusHook(models=_named(options))
         ledger = options.ledger
         self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
@@ -72,6 +73,10 @@ class Gateway:
         value = header(scope, b"authorization")
         return self.auth.check(None if value is None else value.decode("latin-1"))
 
+    def filters(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a filter may be asked for by anybody: by the gateway itself, by a key or by this request."""
+        return bool(self.safety.of_all.rules or self._keys_filter or header(scope, b"x-tidegate-safety"))
+
     def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
 
@@ -98,6 +103,7 @@ class Gateway:
         self.auth, self.safety = auth, safety
         if self.relay.accounts is not None:
             self.relay.accounts.prices = _prices(options)
+        self._keys_filter = any(key.safety for key in options.auth.keys)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 
