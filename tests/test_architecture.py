@@ -65,6 +65,7 @@ ELSEWHERE = {
         ),
         "tests/ledger/test_database.py",
     ),
+    "cli/ledger.py": "tests/cli/test_usage.py",
     "cli/local_server.py": "tests/cli/test_local.py",
     "cli/endpoint.py": "tests/cli/test_top.py",
     "client/result.py": "tests/client/test_core.py",

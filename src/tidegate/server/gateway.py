@@ -12,7 +12,6 @@ import structlog
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
-from tidegate.ledger.price_table import BuiltInPrices
 from tidegate.policy.keys import Authenticator, Principal
 from tidegate.policy.prices import Prices
 from tidegate.relay.accounts import Accounts
@@ -20,6 +19,7 @@ from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.body import header
 from tidegate.server.options import GatewayOptions
+from tidegate.server.price_table import BuiltInPrices
 from tidegate.telemetry.hooks import Hooks
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
