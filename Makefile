@@ -79,10 +79,10 @@ bench: $(LOCAL) ## measure beside the peers
 	@$(PIP) --group bench
 	$(BIN)/python -m bench --install
 
-bench-web: $(WEB) ## measure the renderer beside its peers, in Chromium
+bench-web: $(STAMP) $(WEB) ## measure the renderer beside its peers, and the client, in Chromium
 	@scripts/debian-packages chromium
 	@cd web/bench && npm install --silent --no-audit --no-fund --no-package-lock
-	cd web/bench && node run.mjs
+	cd web/bench && node run.mjs && node streams.mjs
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build site tests/clients/node/node_modules web/node_modules web/bench/node_modules web/dist src/tidegate/server/static
