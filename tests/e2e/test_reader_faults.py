@@ -146,7 +146,7 @@ def test_a_reader_who_leaves_during_a_back_off_is_noticed(fast: bool, path: str)
     """No further try is made."""
 
     async def case() -> None:
-        async with rig(fast=fast, retry_delay=9.9) as gate:
+        async with rig(fast=fast, retry_delay=86400.0) as gate:
             reader = await Reader.connect(gate.port)
             reader.send(request_bytes(path, b'{"model":"sim/500","stream":true,"messages":[{}]}'))
             await until(lambda: any(stream.retries for stream in gate.gateway.relay.registry))

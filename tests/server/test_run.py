@@ -60,7 +60,7 @@ class Served:
         )
 
     async def port(self) -> int:
-        return int((await asyncio.wait_for(self.url, 20)).rpartition(":")[2])
+        return int((await asyncio.wait_for(self.url, 60)).rpartition(":")[2])
 
     async def streaming(self) -> Reader:
         reader = await Reader.connect(await self.port())
@@ -70,7 +70,7 @@ class Served:
         return reader
 
     async def ended(self) -> None:
-        await asyncio.wait_for(self.task, 20)
+        await asyncio.wait_for(self.task, 60)
 
 
 def on_loop(case: Callable[[], Any]) -> None:
