@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import uvloop
 
@@ -133,7 +134,9 @@ async def gateway(
     # As uvicorn's `serve` does it, without its signals (the process is the test's) and its ticks.
     running.config.load()
     running.lifespan = running.config.lifespan_class(running.config)
-    await running.startup()
+    # What a test made before it would never be looked at again; `conftest` has frozen the rest.
+    with patch.object(gc, "freeze"):
+        await running.startup()
     found = Rig(running)
     try:
         yield found
@@ -147,7 +150,6 @@ async def gateway(
             connection.transport.abort()
         await until(lambda: not running.server_state.connections and not running.server_state.tasks)
         await running.lifespan.shutdown()
-        gc.unfreeze()
 
 
 @asynccontextmanager

@@ -31,6 +31,8 @@ def collector() -> Iterator[None]:
     threshold = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as `conftest` does
     gc.set_threshold(*threshold)
 
 

@@ -19,13 +19,13 @@ from tidegate.torture.suite import Result, Suite
 from tidegate.torture.upstream import LyingUpstream
 
 KEY = "sk-gateway-0123456789"
-ENDLESS = ("stall", "silent", "endless-comments", "stall-after-5", "finish-then-hang")
+ENDLESS = ("stall", "silent", "endless-comments", "stall-after-5", "finish-then-hang", "extra-answer")
 SLOW = (*ENDLESS, "slow-head", "nobody-listens")
 
 
 @asynccontextmanager
 async def lying() -> AsyncIterator[LyingUpstream]:
-    upstream = LyingUpstream(("m",))
+    upstream = LyingUpstream(("m",), tps=5000.0)
     await upstream.start()
     try:
         yield upstream
@@ -33,18 +33,23 @@ async def lying() -> AsyncIterator[LyingUpstream]:
         await upstream.close()
 
 
-def suite(port: int, upstream: LyingUpstream, **options: Any) -> Suite:
-    client = Client(urlsplit(f"http://127.0.0.1:{port}/v1/chat/completions"), "m", {"authorization": "Bearer client"})
+def suite(port: int, upstream: LyingUpstream, path: str = "/v1/chat/completions", **options: Any) -> Suite:
+    headers = {"authorization": "Bearer client"}
+    if path.endswith("stream"):
+        headers["accept"] = "application/x-ndjson"
+    client = Client(urlsplit(f"http://127.0.0.1:{port}{path}"), "m", headers)
     return Suite(client, upstream, key="client", **{"patience": 60.0, "recovery": 60.0, "stop_within": 60.0, **options})
 
 
-async def through_tidegate(cases: tuple[Case, ...], *, fast: bool = True, **limits: Any) -> list[Result]:
+async def through_tidegate(
+    cases: tuple[Case, ...], *, fast: bool = True, path: str = "/v1/chat/completions", **limits: Any
+) -> list[Result]:
     told: list[Result] = []
     async with (
         lying() as upstream,
         gateway(upstream_options(upstream.url, api_keys=(KEY,)), fast=fast, retry_attempts=1, **limits) as gate,
     ):
-        played = suite(gate.port, upstream)
+        played = suite(gate.port, upstream, path)
         await played.ready()
         results = await played.run(cases, told.append)
         assert told == results
@@ -54,10 +59,11 @@ async def through_tidegate(cases: tuple[Case, ...], *, fast: bool = True, **limi
 QUICK = tuple(case for case in CASES if case.name not in SLOW and case.name != "429")
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/stream"], ids=["sse", "ndjson"])
 @pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
-def test_tidegate_is_honest_in_every_quick_case(fast: bool) -> None:
+def test_tidegate_is_honest_in_every_quick_case(fast: bool, path: str) -> None:
     async def case() -> None:
-        results = await through_tidegate(QUICK, fast=fast)
+        results = await through_tidegate(QUICK, fast=fast, path=path)
         assert [(result.case.name, result.did) for result in results if not result.honest] == []
 
     run(case())

@@ -38,6 +38,13 @@ __all__ = ["torture"]
     metavar="'NAME: VALUE'",
     help="Sent with each request; may be given more often.",
 )
+@click.option(
+    "--framing",
+    default="sse",
+    show_default=True,
+    type=click.Choice(["sse", "ndjson"]),
+    help="Asked for with the Accept header; lines are for gateways that have them.",
+)
 @click.option("--only", multiple=True, metavar="GLOB", help="Cases, by name; may be given more than once.")
 @click.option("--list", "listing", is_flag=True, help="Print the cases, and stop.")
 @click.option(
@@ -65,6 +72,7 @@ def torture(
     model: str,
     api_key: str | None,
     headers: tuple[str, ...],
+    framing: str,
     only: tuple[str, ...],
     listing: bool,
     patience: float,
@@ -96,7 +104,10 @@ def torture(
         return
     if url is None:
         raise click.UsageError("Missing argument 'URL'")
-    results = run_loop(_torture(url, upstream_port, model, api_key, headers_of(headers), cases, patience, recovery))
+    more = headers_of(headers)
+    if framing == "ndjson":
+        more.setdefault("accept", "application/x-ndjson")
+    results = run_loop(_torture(url, upstream_port, model, api_key, more, cases, patience, recovery))
     _write(results, url, junit, markdown, json_file)
     if not all(result.honest for result in results):
         raise SystemExit(1)

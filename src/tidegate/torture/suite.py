@@ -170,7 +170,7 @@ class Suite:
             return Outcome.BROKEN, "no connection to the gateway"
         try:
             if case.act is Act.LEAVE_MIDWAY:
-                midway = lambda: connection.body.count(b"data:") > _MIDWAY  # noqa: E731 - read once, below
+                midway = lambda: connection.body.count(b'"delta"') > _MIDWAY  # noqa: E731 - read once, below
                 if not await connection.until(midway, self._patience):
                     return self._judged(case, await connection.read(0.1))
             elif not await self._asked(case, began):
