@@ -58,7 +58,7 @@ web-test: $(STAMP) $(PAGE) ## types, tests and browser tests of web/
 
 test: $(LOCAL) $(NODE) web-test ## set up and run every test
 	@scripts/debian-packages curl nginx-light haproxy caddy
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --dist loadgroup
 	@mkdir -p .cache
 	$(BIN)/coverage run --rcfile=tests/pure.coveragerc -m pytest -q --hypothesis-profile=quick tests/test_errors.py tests/test_events.py tests/policy tests/relay tests/wire -k "not recorded and not mebibyte and not linear"
 	$(BIN)/coverage report --rcfile=tests/pure.coveragerc
@@ -78,6 +78,8 @@ bench: $(LOCAL) ## measure beside the peers
 	@scripts/debian-packages nginx-light
 	@$(PIP) --group bench
 	$(BIN)/python -m bench --install
+	$(BIN)/python -m bench.client
+	$(BIN)/python -m bench.terminal
 
 bench-web: $(WEB) ## measure the renderer beside its peers, in Chromium
 	@scripts/debian-packages chromium

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from tidegate.cli.listening import cannot_listen
+from tidegate.cli.options import HEADERS, JSON_FILE
 from tidegate.cli.running import headers_of, on_interrupt, run_loop
 
 if TYPE_CHECKING:
@@ -31,13 +32,7 @@ __all__ = ["torture"]
 )
 @click.option("--model", default="torture", show_default=True, help="A model that the gateway sends there.")
 @click.option("--api-key", metavar="REFERENCE", help="The client's key for the gateway: env:NAME or file:PATH.")
-@click.option(
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Sent with each request; may be given more often.",
-)
+@HEADERS
 @click.option(
     "--framing",
     default="sse",
@@ -65,7 +60,7 @@ __all__ = ["torture"]
 )
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a table there.")
-@click.option("--json", "json_file", metavar="FILE", help="Write everything there; - is standard output.")
+@JSON_FILE
 def torture(
     url: str | None,
     upstream_port: int,
