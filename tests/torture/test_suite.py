@@ -72,7 +72,7 @@ def test_tidegate_is_honest_in_every_quick_case(fast: bool, path: str) -> None:
 @pytest.mark.parametrize("name", SLOW)
 def test_tidegate_is_honest_when_time_runs_out(name: str) -> None:
     async def case() -> None:
-        limits = {"first_token_timeout": 1.0, "idle_timeout": 0.5} if name in ENDLESS else {}
+        limits: dict[str, Any] = {"first_token_timeout": 1.0, "idle_timeout": 0.5} if name in ENDLESS else {}
         (result,) = await through_tidegate(chosen((name,)), **limits)
         assert result.honest, result.did
 
