@@ -21,8 +21,8 @@ from tidegate import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Three installations from the package index; the group keeps them on one worker, which builds once.
-pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("packaging"), pytest.mark.slow]
+# Three installations from the package index; `conftest` keeps them on one worker, which builds once.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
