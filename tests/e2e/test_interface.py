@@ -159,6 +159,27 @@ def test_a_key_sees_and_ends_its_own_streams_only(fast: bool) -> None:
 
 
 @both
+def test_a_browsers_connection_is_not_kept(fast: bool) -> None:
+    """Chromium would read on from a kept one after the page has aborted; other clients' connections are kept."""
+
+    async def case() -> None:
+        async with rig(fast=fast) as gate:
+            for headers, kept in (({"sec-fetch-mode": "cors"}, False), ({}, True)):
+                reader = await Reader.connect(gate.port)
+                reader.send(request_bytes(SSE, json.dumps(question(stream=True)).encode(), headers))
+                assert await reader.head() == 200
+                assert ("connection" not in reader.headers) == kept
+                await reader.rest()
+                assert reader.done
+                if not kept:
+                    assert reader.headers["connection"] == "close"
+                    assert await reader.stream.read() == b"", "the server has closed it"
+                await reader.close()
+
+    run(case())
+
+
+@both
 def test_headers_that_may_pass_do_and_others_do_not(fast: bool) -> None:
     """Credentials and hop-by-hop headers stay here; unknown request fields go through untouched."""
     got: list[bytes] = []
