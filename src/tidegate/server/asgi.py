@@ -18,6 +18,7 @@ class AsgiDownstream:
     """Use as an async context manager around the stream: inside it, two tasks send and watch for a hang-up.
 
     :param high_water: unsent bytes above which the reader counts as behind; a quarter of it is the low-water mark.
+    :param close: the server shall not keep the connection (HTTP/1.1 only).
     """
 
     framed = False
@@ -29,10 +30,12 @@ class AsgiDownstream:
         send: Callable[[Message], Awaitable[None]],
         *,
         high_water: int,
+        close: bool = False,
     ) -> None:
         self._receive = receive
         self._send = send
         self._high = high_water
+        self._close = close
         self._low = high_water // 4
         self._queue: deque[Message] = deque()
         self._size = 0
@@ -51,6 +54,8 @@ class AsgiDownstream:
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None = None) -> None:
         told = list(headers) if length is None else [*headers, (b"content-length", b"%d" % length)]
+        if self._close:
+            told.append((b"connection", b"close"))
         self._put({"type": "http.response.start", "status": status, "headers": told})
 
     def write(self, data: bytes) -> None:

@@ -97,6 +97,8 @@ class ChatEndpoint:
                 arrived(scope, connection.body() or b"", gateway.options.server.max_request_bytes), who
             )
             options = gateway.relay.options
+            if _by_browser(scope):
+                connection.close_after()
             down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
             gateway.relay.begin(
                 request, who, self._framing(scope, request), down, scope["headers"], accepted=accepted, safety=safety
@@ -151,11 +153,23 @@ def _downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptio
     extensions = scope.get("extensions") or {}
     connection: DirectConnection | None = extensions.get(EXTENSION)
     own = extensions.get(OWN_SEND)
+    browser = _by_browser(scope)
     if connection is not None and connection.usable_with(own):
+        if browser:
+            connection.close_after()
         return FastDownstream(
             connection,
             None if send is own else cast(CoroutineSend, send),
             high_water=options.high_water,
             stall_timeout=options.stall_timeout,
         )
-    return AsgiDownstream(receive, send, high_water=options.high_water)
+    return AsgiDownstream(receive, send, high_water=options.high_water, close=browser)
+
+
+def _by_browser(scope: Scope) -> bool:
+    """Whether a browser asks, on HTTP/1.1 (Fetch metadata, https://www.w3.org/TR/fetch-metadata/).
+
+    Its connection is not kept. Of a kept one, Chromium reads up to 16 KB or 5 s on after the page has aborted, in order
+    to use it again, and the model would write for nobody meanwhile.
+    """
+    return scope["http_version"] == "1.1" and header(scope, b"sec-fetch-mode") is not None

@@ -195,6 +195,10 @@ class DirectConnection:
         body, cycle.body = bytes(cycle.body), bytearray()
         return body
 
+    def close_after(self) -> None:
+        """Do not keep the connection when this answer has ended, and say so in its head."""
+        self.cycle.keep_alive = False
+
     def usable(self) -> bool:
         """Whether the answer may be written to the connection itself."""
         cycle: Any = self.cycle
