@@ -95,7 +95,7 @@ def run() -> dict[str, Any]:
             progress(f"llm-comply: {what} alone")
             alone = comply(upstream, model)
             port = free_port()
-            launch = tidegate_launch(port, upstream)
+            launch = tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder))
             stack.enter_context(process(launch.argv, launch.environ, folder / "tidegate.log"))
             if not wait_ready(port, "/readyz", 30.0):
                 raise RigError("tidegate did not start")

@@ -164,12 +164,17 @@ def tidegate_launch(port: int, upstream: int, **environ: str) -> Launch:
 
 def tidegate(port: int, upstream: int, folder: Path) -> Launch:
     """The relay under test, on its default server."""
-    return tidegate_launch(port, upstream)
+    return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder))
 
 
 def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     """The same, without the fast path: what any other ASGI server gets."""
-    return tidegate_launch(port, upstream, TIDEGATE_SERVER__FAST_PATH="false")
+    return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder), TIDEGATE_SERVER__FAST_PATH="false")
+
+
+def tidegate_no_ledger(port: int, upstream: int, folder: Path) -> Launch:
+    """The same, without a ledger: what keeping one costs."""
+    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off")
 
 
 def command_from_environment(port: int, upstream: int, folder: Path) -> Launch:
@@ -187,6 +192,7 @@ RELAYS: dict[str, Relay] = {
         Relay("tidegate", tidegate),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
         Relay("tidegate-plain", tidegate_plain),
+        Relay("tidegate-no-ledger", tidegate_no_ledger),
         Relay("nginx", nginx),
         Relay("vllm-router", vllm_router),
         Relay("sglang-router", sglang_router),

@@ -22,6 +22,7 @@ from tidegate.config.schema import LATER, Key, keys_of, title
 from tidegate.config.values import CHOICES, written
 from tidegate.server.openapi import document, error_codes
 from tidegate.server.options import GatewayOptions
+from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.prometheus import PrometheusHook
 
 __all__ = ["PAGES", "commands", "metrics", "on_files", "settings"]
@@ -58,7 +59,9 @@ def settings(options: type = GatewayOptions, path: tuple[str | int, ...] = ()) -
 
 def metrics() -> list[Metric]:
     """Every metric of ``/metrics``, ours before the process's."""
-    found = PrometheusHook().registry.collect()
+    registry = PrometheusHook().registry
+    LedgerMetrics(registry, lambda: LedgerState({}, {}, {}, 0, 0, 0, 0, 0, away=False), str)
+    found = registry.collect()
     return sorted(found, key=lambda metric: metric.name.startswith(("process_", "python_")))
 
 

@@ -40,16 +40,32 @@ ALLOWED = {("policy/keys.py", "secrets"): "new_key() makes a key for a person; n
 
 MOST_LINES = 500
 LONGER: dict[str, tuple[int, str]] = {
-    "src/tidegate/relay/stream.py": (640, "one stream's life in one place"),
+    "src/tidegate/relay/stream.py": (660, "one stream's life in one place"),
     "tests/config/test_load.py": (560, "one table of messages"),
 }
 """A file that is longer, how long it may be, and why."""
 ELSEWHERE = {
     **dict.fromkeys(
-        ("policy/options.py", "relay/options.py", "server/options.py", "simulator/options.py", "upstream/options.py"),
+        (
+            "ledger/options.py",
+            "policy/options.py",
+            "relay/options.py",
+            "server/options.py",
+            "simulator/options.py",
+            "upstream/options.py",
+        ),
         "tests/config/test_schema.py",  # values only; every one of them is read from a file there
     ),
     "__main__.py": "tests/cli/test_cli.py",
+    **dict.fromkeys(
+        (
+            "ledger/tables.py",
+            "ledger/migrations/env.py",
+            "ledger/migrations/versions/0001_first.py",
+        ),
+        "tests/ledger/test_database.py",
+    ),
+    "cli/ledger.py": "tests/cli/test_usage.py",
     "cli/local_server.py": "tests/cli/test_local.py",
     "cli/endpoint.py": "tests/cli/test_top.py",
     "client/result.py": "tests/client/test_core.py",

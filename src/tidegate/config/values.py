@@ -51,6 +51,13 @@ EXAMPLES: Mapping[str, Any] = {
     "actions": {"email": "tag", "ssn": "block"},
     "core": "TICKET-\\d+",
     "words": ("Project Tide",),
+    "model": "my-model",
+    "input": 2.5,
+    "output": 10.0,
+    "cached": 1.25,
+    "reasoning": 10.0,
+    "audio_input": 40.0,
+    "audio_output": 80.0,
 }
 # Least and greatest value by the option's name; then by its shape; else at least 0.
 RANGES: Mapping[str, tuple[float | None, float | None]] = {
@@ -63,6 +70,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "max_head_bytes": (1024, None),
     "high_water": (1, None),
     "hold_cap": (16, 1048576),
+    "lease": (1, None),
 }
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 

@@ -1,10 +1,10 @@
-"""Who may use the gateway: ``[auth]`` in the configuration."""
+"""Who may use the gateway, and what models cost: ``[auth]`` and ``[[price]]`` in the configuration."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["AuthOptions", "StaticKey"]
+__all__ = ["AuthOptions", "PriceOptions", "StaticKey"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,3 +26,21 @@ class AuthOptions:
 
     anonymous: bool = False
     keys: tuple[StaticKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceOptions:
+    """``[[price]]``. What a model costs, in US dollars per million tokens. Wins over the built-in table of prices."""
+
+    model: str
+    """The upstream's name of the model, or a glob."""
+    upstream: str = ""
+    """Only on the upstream of that name; empty: on every one."""
+    input: float
+    output: float
+    cached: float | None = None
+    """Prompt tokens from the provider's cache. Without it they cost what ``input`` says."""
+    reasoning: float | None = None
+    """Without it, what ``output`` says."""
+    audio_input: float | None = None
+    audio_output: float | None = None

@@ -31,6 +31,7 @@ MAX_CHOICES: Final = 128
 """OpenAI's limit for ``n``."""
 
 _DONE: Final = b"[DONE]"
+_FRAMING: Final = len("data: \n\n")
 _REPORTED: Final = 5
 """Malformed events that are reported one by one; the rest is only counted."""
 
@@ -46,6 +47,7 @@ class Answer:
         "_fatal_malformed",
         "_held",
         "_seen",
+        "aside",
         "assembler",
         "attention",
         "chunk",
@@ -53,6 +55,7 @@ class Answer:
         "done",
         "error",
         "finished",
+        "hide_usage",
         "id",
         "latest",
         "malformed",
@@ -85,6 +88,10 @@ class Answer:
         self.model = ""
         self.created = 0
         self.assembler = ChatAssembler() if collect else None
+        self.aside = 0
+        """Bytes of events without a token."""
+        self.hide_usage = False
+        """The reader did not ask for the usage chunk; we did."""
         self._held = 0
         self._seen: set[int] = set()
         self._fatal_malformed = fatal_malformed
@@ -98,6 +105,11 @@ class Answer:
     def finish_reason(self) -> str | None:
         """The upstream's word for the first choice."""
         return self.finished[min(self.finished)] if self.finished else None
+
+    @property
+    def text(self) -> str | None:
+        """The text so far of an answer that is collected; ``None`` of any other."""
+        return None if self.assembler is None else self.assembler.text
 
     @property
     def open_choices(self) -> list[int]:
@@ -157,9 +169,13 @@ class Answer:
                     self.end(UpstreamErrorEvent("The upstream ended the answer with finish reason 'error'."))
         self.latest = has_token(chunk)
         self.tokens += self.latest
+        if not self.latest:
+            self.aside += len(payload) + _FRAMING
         usage = usage_of(chunk)
         if usage is not None:
             self.usage = usage
+            if self.hide_usage and not chunk.choices:
+                return None
         if not self.id:
             self.id, self.model, self.created = chunk.id or "", chunk.model or "", int(chunk.created or 0)
         if self.assembler is not None:

@@ -15,6 +15,8 @@ from functools import partial
 from time import monotonic
 from typing import Any, Final, TypedDict
 
+import structlog
+
 from tidegate.errors import Overloaded, StaleConnection, TidegateError, UpstreamRefused
 from tidegate.policy.retry import backoff, needs_other_upstream, retryable
 from tidegate.policy.routing import Route
@@ -34,6 +36,8 @@ PATIENCE: Final = 10.0
 
 MAX_STALE: Final = 3
 """Pooled connections that may turn out dead in a row; then a fresh one is asked for anyway."""
+
+_log = structlog.get_logger()
 
 _KEY_TROUBLE: Final = frozenset({401, 403, 429})
 
@@ -147,7 +151,7 @@ class Tries:
     :param headers: the application's, those that may pass.
     """
 
-    __slots__ = ("_first", "_headers", "_plan", "_spawn", "_stream")
+    __slots__ = ("_asks", "_first", "_headers", "_plan", "_spawn", "_stream")
 
     def __init__(self, stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes]], spawn: Spawn) -> None:
         self._stream = stream
@@ -155,6 +159,8 @@ class Tries:
         self._headers = headers
         self._spawn = spawn
         self._first: Attempt | None = None
+        self._asks = True
+        """Token counts are asked for although the client did not."""
 
     def begin(self) -> None:
         """Make the first try."""
@@ -203,10 +209,13 @@ class Tries:
             if error is None or stream.ended:
                 self._over(attempt)
                 return
+            if self._asks and attempt.client.tells_usage is None and _of_the_body(error):
+                error = await self._without_counts(attempt)
+                continue
             wait = plan.failed(attempt, error, monotonic())
             if wait is None:
                 break
-            stream.retry()
+            stream.retry(error)
             if wait > 0:
                 await stream.sleep(wait)
             attempt = plan.choose(monotonic())
@@ -235,19 +244,39 @@ class Tries:
                 break
         return error
 
-    def _connect(self, attempt: Attempt, tell: Told) -> None:
+    async def _without_counts(self, attempt: Attempt) -> TidegateError | None:
+        """The try again, for an upstream that may not know the question for token counts; it is remembered."""
         client = attempt.client
-        self._stream.connect(client.name, attempt.model, client.redactor if client.redactor else None, tell)
+        client.tells_usage = False
+        error = await self._make(attempt)
+        if _of_the_body(error):
+            client.tells_usage = None  # it was something else
+        else:
+            _log.info("relay.usage_not_told", upstream=client.name)
+        return error
+
+    def _connect(self, attempt: Attempt, tell: Told) -> None:
+        client, stream = attempt.client, self._stream
+        stream.connect(client.name, attempt.model, client.redactor if client.redactor else None, tell)
+        self._asks = client.tells_usage is not False and not stream.request.include_usage
+        stream.answer.hide_usage = self._asks and stream.framing is not Framing.JSON
 
     def _request(self, attempt: Attempt) -> _Request:
         stream = self._stream
-        body = stream.request.upstream_body(attempt.model, add_usage=stream.framing is Framing.JSON)
+        body = stream.request.upstream_body(attempt.model, add_usage=self._asks)
         return {"path": PATH, "headers": self._headers, "body": body, "key": attempt.key}
 
     def _over(self, attempt: Attempt) -> None:
         """The stream has ended with this try."""
+        if self._asks and self._stream.answer.usage is not None:
+            attempt.client.tells_usage = True
         if attempt.key is not None and self._stream.timing.tokens:
             attempt.client.keys.ok(attempt.key)
+
+
+def _of_the_body(error: TidegateError | None) -> bool:
+    """The upstream does not understand something in the request."""
+    return isinstance(error, UpstreamRefused) and error.status in (400, 422)
 
 
 class _Request(TypedDict):

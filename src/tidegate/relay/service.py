@@ -16,6 +16,7 @@ import structlog
 from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
+from tidegate.relay.accounts import Accounts
 from tidegate.relay.attempts import Plan, Tries
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
@@ -60,7 +61,10 @@ class Relay:
         *,
         max_streams: int = 20_000,
         environ: Mapping[str, str] = os.environ,
+        accounts: Accounts | None = None,
     ) -> None:
+        self.accounts = accounts
+        """Keeps the books; ``None`` without a ledger."""
         self.options = options
         self.registry = Registry()
         self.draining = False
@@ -139,6 +143,7 @@ class Relay:
         :param safety: what the answer's texts are filtered by.
         """
         stream_id = os.urandom(16).hex()
+        hits: dict[str, int] = {}
         stream = Stream(
             stream_id=stream_id,
             client=who.id,
@@ -148,9 +153,14 @@ class Relay:
             options=self.options,
             settled=self._settled,
             accepted=accepted,
-            texts=partial(_texts, safety, stream_id) if safety.active else None,
+            texts=partial(_texts, safety, stream_id, hits) if safety.active else None,
+            tags=getattr(who, "tags", ()),
+            collect=self.accounts is not None and self.accounts.store_text,
         )
+        stream.hits = hits
         self._hook.opened()
+        if self.accounts is not None:
+            self.accounts.begun(stream)
         self.registry.add(stream)
         stream.open()
         plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
@@ -163,7 +173,10 @@ class Relay:
         task.add_done_callback(self._tasks.discard)
 
     def _settled(self, stream: Stream) -> None:
-        self._hook.ended(self.registry.settle(stream))
+        record = self.registry.settle(stream)
+        self._hook.ended(record)
+        if self.accounts is not None:
+            self.accounts.ended(stream, record)
 
     async def drain(self, timeout: float) -> int:
         """Take no further stream, give the live ones ``timeout`` seconds, then end them with an error they can see.
@@ -190,11 +203,12 @@ class Relay:
             await asyncio.wait(self._tasks)  # they end by themselves, now that their streams have
 
 
-def _texts(profile: Profile, stream_id: str) -> ChatFilter:
-    """The filter of one answer. Its digests are under a key that nobody keeps."""
+def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter:
+    """The filter of one answer. It counts what it finds in ``hits``; its digests are under a key that nobody keeps."""
     numbers = count(1)
 
     def note(channel: Channel, hit: Hit) -> None:
+        hits[hit.rule] = hits.get(hit.rule, 0) + 1
         number = next(numbers)
         if number <= MOST_HITS:
             _log.info(

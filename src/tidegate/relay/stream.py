@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -34,14 +34,14 @@ from tidegate.errors import (
     UpstreamFault,
     UpstreamProtocolError,
 )
-from tidegate.relay.body import Redactor
+from tidegate.relay.body import Redactor, text_bytes
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing, reason_of
 from tidegate.relay.express import Express
 from tidegate.relay.intake import Intake
 from tidegate.relay.lane import SseLane
-from tidegate.relay.leg import Leg, Told
+from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Output
@@ -66,12 +66,15 @@ class Stream:
 
     :param settled: told once, when everything of the stream is over.
     :param texts: makes the filter that the answer's texts pass; one for each try.
+    :param tags: of the key, for the ledger.
+    :param collect: keep what the answer says.
     """
 
     __slots__ = (
         "_alarm",
         "_away",
         "_closing",
+        "_collect",
         "_down",
         "_express",
         "_flowing",
@@ -91,13 +94,16 @@ class Stream:
         "client",
         "error",
         "framing",
+        "hits",
         "id",
         "life",
         "malformed",
         "model",
         "request",
         "retries",
+        "tags",
         "timing",
+        "tries",
         "upstream",
     )
 
@@ -113,6 +119,8 @@ class Stream:
         settled: Callable[[Stream], None],
         accepted: float | None = None,
         texts: Callable[[], ChatFilter] | None = None,
+        tags: object = (),
+        collect: bool = False,
     ) -> None:
         now = monotonic()
         self.id = stream_id
@@ -129,8 +137,14 @@ class Stream:
         self.retries = 0
         self.bytes_in = 0
         self.malformed = 0
+        self.tags = tags
+        self.hits: Mapping[str, int] = {}
+        """What the safety rules found, by rule."""
+        self.tries: tuple[Tried, ...] = ()
+        """Those before the one that counts."""
         self._texts = texts
-        self._intake = Intake(framing, options, texts=texts)
+        self._collect = collect
+        self._intake = Intake(framing, options, texts=texts, collect=collect)
         self.answer = self._intake.answer
         self._options = options
         self._down = down
@@ -169,6 +183,16 @@ class Stream:
         """The HTTP status that the reader got; 0 before the head was sent."""
         return self._out.status
 
+    @property
+    def settled(self) -> bool:
+        """Everything of it is over."""
+        return self._settled_once
+
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text have come, where the shape of the events tells; else 0."""
+        return text_bytes(self._intake.lane, min(self.bytes_in, self.bytes_out) - self.answer.aside, self.answer.tokens)
+
     # What the runner of attempts calls.
 
     @property
@@ -186,7 +210,7 @@ class Stream:
             self._intake.redact = redact  # nothing has come in yet
         else:
             self.malformed += self.answer.malformed
-            self._intake = Intake(self.framing, self._options, redact, self._texts)
+            self._intake = Intake(self.framing, self._options, redact, self._texts, collect=self._collect)
             self.answer = self._intake.answer
             self._out.begin()
         self._express = None
@@ -202,9 +226,12 @@ class Stream:
         """A back-off: done after ``seconds``, or as soon as the stream has ended."""
         return self._leg.sleep(seconds)
 
-    def retry(self) -> None:
+    def retry(self, error: TidegateError) -> None:
         """The attempt failed and another one follows."""
         self.retries += 1
+        started = self.tries[-1].ended if self.tries else 0.0
+        ended = monotonic() - self.timing.accepted
+        self.tries += (Tried(self.upstream, self.model, started, ended, error),)
         self.life.step(Step.RETRY)
         self._arm()
 

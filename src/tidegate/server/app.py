@@ -25,6 +25,7 @@ from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
 from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
+from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
 
 __all__ = ["GatewayApp", "create_app"]
@@ -88,6 +89,7 @@ def create_app(config: GatewayOptions | None = None) -> GatewayApp:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
+        await app.state.gateway.start()
         yield
     finally:
         await app.state.gateway.close()
@@ -105,6 +107,7 @@ def _routes(gateway: Gateway) -> list[Route]:
         Route("/v1/streams/{id}", streams.cancel, methods=["DELETE"]),
         Route("/v1/streams/{id}/stop", streams.stop, methods=["POST"]),
         Route("/v1/streams/{id}/seen", streams.seen, methods=["POST"]),
+        Route("/admin/usage", ReportRoutes(gateway).usage),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz(gateway)),
         Route("/metrics", _metrics(gateway)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -9,12 +10,18 @@ from typing import Any
 import structlog
 
 from tidegate.errors import InvalidRequest
+from tidegate.ledger.database import Database
+from tidegate.ledger.ledger import Ledger
 from tidegate.policy.keys import Authenticator, Principal
+from tidegate.policy.prices import Prices
+from tidegate.relay.accounts import Accounts
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.body import header
 from tidegate.server.options import GatewayOptions
+from tidegate.server.price_table import BuiltInPrices
 from tidegate.telemetry.hooks import Hooks
+from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
 from tidegate.upstream.secrets import resolve
@@ -34,12 +41,48 @@ class Gateway:
         self.auth = Authenticator(options.auth)
         self._keys_filter = any(key.safety for key in options.auth.keys)
         self.metrics = PrometheusHook(models=_named(options))
+        ledger = options.ledger
+        self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
+        accounts = None
+        if self.ledger is not None:
+            accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
+            LedgerMetrics(self.metrics.registry, self._ledger_state, self.metrics.label)
         self.relay = Relay(
             options.upstreams,
             options.stream,
             Hooks([self.metrics, LogHook()]),
             max_streams=options.server.max_streams,
             environ=environ,
+            accounts=accounts,
+        )
+        self._started = False
+
+    async def start(self) -> None:
+        """Open the ledger, if there is one. A database that is away does not keep the gateway from serving.
+
+        :raises ConfigError: the ledger is of a newer version of Tidegate.
+        """
+        if self._started or self.ledger is None:
+            return
+        self._started = True
+        await asyncio.to_thread(self.ledger.open)
+
+    def _ledger_state(self) -> LedgerState:
+        assert self.ledger is not None
+        assert self.relay.accounts is not None
+        writer, tally = self.ledger.writer, self.relay.accounts.tally
+        waiting, size = writer.waiting
+        figures = writer.figures
+        return LedgerState(
+            tokens=tally.tokens.copy(),
+            cost={model: nanos / 1e9 for model, nanos in tally.cost.copy().items()},
+            unpriced=tally.unpriced.copy(),
+            waiting=waiting,
+            spool_bytes=size,
+            written=figures.written,
+            dropped=figures.dropped,
+            failed=figures.failed,
+            away=figures.away_since is not None,
         )
 
     def who(self, scope: MutableMapping[str, Any]) -> Principal:
@@ -78,6 +121,8 @@ class Gateway:
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
+        if self.relay.accounts is not None:
+            self.relay.accounts.prices = _prices(options)
         self._keys_filter = any(key.safety for key in options.auth.keys)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
@@ -85,6 +130,17 @@ class Gateway:
     async def close(self) -> None:
         """Abort every stream and close every connection to an upstream."""
         await self.relay.close()
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.close)
+
+
+def _url(url: str, environ: Mapping[str, str]) -> str:
+    return resolve(url, environ) if url.startswith(("env:", "file:")) else url
+
+
+def _prices(options: GatewayOptions) -> Prices:
+    addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
+    return Prices(options.prices, BuiltInPrices(addresses))
 
 
 def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:

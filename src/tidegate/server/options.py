@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from tidegate.policy.options import AuthOptions
+from tidegate.ledger.options import LedgerOptions
+from tidegate.policy.options import AuthOptions, PriceOptions
 from tidegate.relay.options import StreamOptions
 from tidegate.safety.profile import SafetyOptions
 from tidegate.upstream.options import UpstreamOptions
@@ -44,3 +45,5 @@ class GatewayOptions:
     upstreams: tuple[UpstreamOptions, ...] = ()
     auth: AuthOptions = field(default_factory=AuthOptions)
     safety: SafetyOptions = field(default_factory=SafetyOptions)
+    ledger: LedgerOptions = field(default_factory=LedgerOptions)
+    prices: tuple[PriceOptions, ...] = ()
