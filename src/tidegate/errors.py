@@ -11,7 +11,9 @@
     │   ├── StreamNotFound          404  no such stream, or not yours
     │   ├── MethodNotAllowed        405
     │   ├── RequestTimeout          408  the request body came too slowly
-    │   └── RequestTooLarge         413  the request body is over the limit
+    │   ├── RequestTooLarge         413  the request body is over the limit
+    │   ├── RateLimited             429  more than a limit allows: later
+    │   └── OutOfBudget             429  the money of the period is spent
     ├── GatewayFault                we cannot serve it
     │   ├── ConfigError             start-up only: a configuration that cannot work
     │   ├── Draining                503  shutting down; try another replica
@@ -69,8 +71,10 @@ __all__ = [
     "MethodNotAllowed",
     "ModelNotFound",
     "NameNotResolved",
+    "OutOfBudget",
     "Overloaded",
     "ProxyFailed",
+    "RateLimited",
     "RequestTimeout",
     "RequestTooLarge",
     "ShutDown",
@@ -198,6 +202,22 @@ class RequestTooLarge(ClientFault):
 
     default_code = "request_too_large"
     default_status = 413
+
+
+class RateLimited(ClientFault):
+    """429: a limit on requests, tokens or concurrent streams; before a stream, or in the middle of one."""
+
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+    default_status = 429
+
+
+class OutOfBudget(ClientFault):
+    """429: the budget of a key is spent; before a stream, or in the middle of one. OpenAI's word for it."""
+
+    type = "insufficient_quota"
+    default_code = "insufficient_quota"
+    default_status = 429
 
 
 class GatewayFault(TidegateError):

@@ -18,8 +18,10 @@ import zlib
 from dataclasses import dataclass
 
 from tidegate.errors import ConfigError, Unauthorized
+from tidegate.policy.budgets import budget_of
+from tidegate.policy.meters import UNLIMITED, Quota
 from tidegate.policy.names import names
-from tidegate.policy.options import AuthOptions
+from tidegate.policy.options import AuthOptions, StaticKey
 
 __all__ = [
     "ANONYMOUS",
@@ -49,6 +51,11 @@ class Principal:
     models: tuple[str, ...] = ("*",)
     safety: str = ""
     """The key's safety profile, by name; empty: none of its own."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Name and value: what costs are told apart by."""
+    quota: Quota = UNLIMITED
+    on_disconnect: str = ""
+    """``cancel``, ``drain``, or empty: as everywhere."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -120,9 +127,7 @@ class Authenticator:
                     "make one with: tidegate keys hash"
                 )
         self._anonymous = options.anonymous
-        self._keys = [
-            (key.hash.encode("ascii"), Principal(key.id, key.admin, key.models, key.safety)) for key in options.keys
-        ]
+        self._keys = [(key.hash.encode("ascii"), _principal(key)) for key in options.keys]
 
     def check(self, authorization: str | None) -> Principal:
         """The principal behind the header's value; :class:`Unauthorized` when it is nobody's."""
@@ -134,7 +139,7 @@ class Authenticator:
                 "You didn't provide an API key. Send your Tidegate key in the Authorization header: "
                 'Authorization: Bearer tg-... (with an OpenAI SDK: api_key="tg-...").'
             )
-        principal = self._find(token)
+        principal = self.find(token)
         if principal is not None:
             return principal
         if looks_like_ours(token):
@@ -149,10 +154,28 @@ class Authenticator:
             "provider's. Ask whoever runs it for one."
         )
 
-    def _find(self, token: str) -> Principal | None:
+    def find(self, token: str) -> Principal | None:
+        """The static key that the token is."""
         digest = hash_key(token).encode("ascii")
         found = None
         for known, principal in self._keys:
             if hmac.compare_digest(known, digest):
                 found = principal
         return found
+
+
+def _principal(key: StaticKey) -> Principal:
+    try:
+        budget = budget_of(key.budget) if key.budget else None
+    except ValueError as problem:
+        raise ConfigError(f'[[auth.key]] "{key.id}": budget {problem}') from None
+    quota = Quota(key.rpm, key.tpm, key.concurrent, budget)
+    return Principal(
+        key.id,
+        key.admin,
+        key.models,
+        key.safety,
+        tuple(sorted(key.tags.items())),
+        UNLIMITED if quota == UNLIMITED else quota,
+        key.on_disconnect,
+    )

@@ -75,6 +75,7 @@ class Express:
         "_transport",
         "_watch",
         "_write",
+        "left",
         "template",
     )
 
@@ -113,6 +114,12 @@ class Express:
         self._watch = _NO_SECRET if redact is None else self._after + redact.shortest
         self._tokens = 0
         self._size = 0
+        self.left = 0
+        """For :meth:`take_within`: tokens that may still pass."""
+
+    def take_within(self, data: bytes) -> bool:
+        """As :meth:`take`, for a stream that may not have any number of tokens."""
+        return self._tokens < self.left and self.take(data)
 
     def take(self, data: bytes) -> bool:
         """Pass one read on, if it is what it should be; ``False``: nothing was done with it."""
@@ -164,6 +171,7 @@ class Express:
         if not tokens:
             return
         self._tokens = self._size = 0
+        self.left -= tokens
         size += tokens * (self._before - _CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens

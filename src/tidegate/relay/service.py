@@ -16,12 +16,14 @@ import structlog
 from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
+from tidegate.relay.allowance import Allowance
 from tidegate.relay.attempts import Plan, carry
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.headers import forwarded
 from tidegate.relay.models import ModelList
 from tidegate.relay.options import StreamOptions
+from tidegate.relay.output import Headers
 from tidegate.relay.registry import Registry
 from tidegate.relay.stream import Stream
 from tidegate.safety.chat import ChatFilter
@@ -130,12 +132,16 @@ class Relay:
         *,
         accepted: float | None = None,
         safety: Profile = OFF,
+        allowance: Allowance | None = None,
+        also: Headers = (),
     ) -> Stream:
         """One stream from its beginning to its end; call :meth:`admit` first.
 
         :param headers: the application's, names in lower case; those that may pass do.
         :param accepted: when the request came, on the monotonic clock.
         :param safety: what the answer's texts are filtered by.
+        :param allowance: how many tokens it may deliver.
+        :param also: headers of the head that the application gets.
         """
         stream_id = os.urandom(16).hex()
         stream = Stream(
@@ -148,6 +154,8 @@ class Relay:
             settled=self._settled,
             accepted=accepted,
             texts=partial(_texts, safety, stream_id) if safety.active else None,
+            allowance=allowance,
+            headers=also,
         )
         self._hook.opened()
         self.registry.add(stream)

@@ -34,6 +34,7 @@ from tidegate.errors import (
     UpstreamFault,
     UpstreamProtocolError,
 )
+from tidegate.relay.allowance import Allowance
 from tidegate.relay.body import Redactor
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
@@ -44,7 +45,7 @@ from tidegate.relay.lane import SseLane
 from tidegate.relay.leg import Leg, Outcome
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
-from tidegate.relay.output import Output
+from tidegate.relay.output import Headers, Output
 from tidegate.relay.timing import Timing
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
@@ -66,10 +67,13 @@ class Stream:
 
     :param settled: told once, when everything of the stream is over.
     :param texts: makes the filter that the answer's texts pass; one for each try.
+    :param allowance: how many tokens it may deliver; ``None``: any number.
+    :param headers: of its head.
     """
 
     __slots__ = (
         "_alarm",
+        "_allowance",
         "_away",
         "_closing",
         "_down",
@@ -113,6 +117,8 @@ class Stream:
         settled: Callable[[Stream], None],
         accepted: float | None = None,
         texts: Callable[[], ChatFilter] | None = None,
+        allowance: Allowance | None = None,
+        headers: Headers = (),
     ) -> None:
         now = monotonic()
         self.id = stream_id
@@ -130,6 +136,9 @@ class Stream:
         self.bytes_in = 0
         self.malformed = 0
         self._texts = texts
+        self._allowance = allowance
+        if allowance is not None:
+            allowance.bind(self._allow)
         self._intake = Intake(framing, options, texts=texts)
         self.answer = self._intake.answer
         self._options = options
@@ -141,7 +150,7 @@ class Stream:
         self._express: Express | None = None
         self._last_in = now
         # The reader's side.
-        self._out = Output(down, framing, stream_id, options)
+        self._out = Output(down, framing, stream_id, options, headers)
         self._flowing = False
         self._paused_at: float | None = None
         # The end.
@@ -267,25 +276,54 @@ class Stream:
         self.count()
         self.bytes_in += len(data)
         try:
-            lane = self._intake.lane
-            out = lane.feed(data) if lane is not None else self._intake.first(data)
-            answer = self.answer
-            if answer.attention or not self._flowing:
-                self._on_more(out, now)
-                return
-            self.timing.on_tokens(now, answer.tokens)
-            if framed is None or out is not data or self._out.write_framed is None:
-                if out:
-                    self._out.write(out)
+            if self._allowance is None or self._away:
+                self._pass(data, framed, now)
             else:
-                self._out.write_framed(framed)
-                self._out.size += len(out)
-            if framed is not None:
-                self._go_express()
+                self._pass_within(self._allowance, data, framed, now)
         except UpstreamProtocolError as error:
             self._failed(error)
         except Exception as error:
             self._bug(error)
+
+    def _pass(self, data: bytes, framed: bytes | None, now: float) -> None:
+        lane = self._intake.lane
+        out = lane.feed(data) if lane is not None else self._intake.first(data)
+        answer = self.answer
+        if answer.attention or not self._flowing:
+            self._on_more(out, now)
+            return
+        self.timing.on_tokens(now, answer.tokens)
+        if framed is None or out is not data or self._out.write_framed is None:
+            if out:
+                self._out.write(out)
+        else:
+            self._out.write_framed(framed)
+            self._out.size += len(out)
+        if framed is not None:
+            self._go_express()
+
+    def _pass_within(self, allowance: Allowance, data: bytes, framed: bytes | None, now: float) -> None:
+        """Line by line where the read could hold more tokens than may pass: none of them is taken back."""
+        answer = self.answer
+        if answer.tokens + data.count(b"\n") + data.count(b"\r") < allowance.tokens:
+            self._pass(data, framed, now)
+        else:
+            for line in data.splitlines(keepends=True):
+                self._pass(line, None, now)
+                if self.ended:
+                    return
+                error = allowance.more(answer.tokens) if answer.tokens > allowance.tokens else None
+                if error is not None:
+                    self.fail(error)
+                    return
+        self._allow()
+
+    def _allow(self) -> None:
+        """The tokens that may go straight through."""
+        express = self._express
+        if express is not None and self._allowance is not None:
+            express.settle()
+            express.left = self._allowance.tokens - self.answer.tokens
 
     def _go_express(self) -> None:
         """Reads of the shape that the lane has learnt need not come here."""
@@ -305,7 +343,7 @@ class Stream:
             write=write,
             direct=self._out.direct,
         )
-        self._leg.express(self._express.take)
+        self._leg.express(self._express.take if self._allowance is None else self._express.take_within)
 
     def _stop_flowing(self) -> None:
         self._flowing = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -24,7 +25,8 @@ def error_response(error: TidegateError) -> Response:
     """An error as a response of its own."""
     headers = {}
     if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        # Never too early: whoever comes back when told to shall be let in.
+        headers["retry-after"] = str(max(1, ceil(error.retry_after)))
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status in (408, 413):
