@@ -11,6 +11,7 @@ import pytest
 
 from tidegate.config import example, load
 from tidegate.config.schema import keys_of
+from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
 from tidegate.server.options import GatewayOptions
@@ -21,7 +22,12 @@ def test_it_loads_and_changes_no_default(tmp_path: Path) -> None:
     file = tmp_path / "tidegate.toml"
     file.write_text(example())
     upstream = UpstreamOptions(name="main", base_url="http://127.0.0.1:8000/v1")
-    assert load(str(file), {}) == GatewayOptions(upstreams=(upstream,), auth=AuthOptions(anonymous=True))
+    loaded = load(str(file), {})
+    assert replace(loaded, ledger=LedgerOptions()) == GatewayOptions(
+        upstreams=(upstream,), auth=AuthOptions(anonymous=True)
+    )
+    # Two places are worked out.
+    assert replace(loaded.ledger, url="", spool="") == LedgerOptions()
 
 
 def test_with_every_comment_mark_taken_away_it_still_loads(tmp_path: Path) -> None:
@@ -62,5 +68,5 @@ def test_no_line_is_wider_than_a_terminal_likes() -> None:
 
 
 def test_it_is_toml_and_ends_with_a_newline() -> None:
-    assert set(tomllib.loads(example())) == {"server", "stream", "upstream", "auth", "safety"}
+    assert set(tomllib.loads(example())) == {"server", "stream", "upstream", "auth", "safety", "ledger"}
     assert example().endswith("\n")

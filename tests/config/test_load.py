@@ -60,7 +60,7 @@ class TestValues:
         assert upstream.aliases == {"fast": "small", "big": "large"}
 
     def test_sections_of_later_rooms_are_known_and_left_alone(self) -> None:
-        options = read(UPSTREAM + '[ledger]\nurl = "sqlite:///x.db"\n[shared]\nredis = "redis://x"')
+        options = read(UPSTREAM + '[shared]\nredis = "redis://x"')
         assert options.upstreams[0].name == "main"
 
     def test_a_safety_profile_of_ones_own_is_a_list_of_tables(self) -> None:
@@ -158,7 +158,7 @@ class TestEnvironment:
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__CA_FILE": "ca.pem"}).upstreams[0].ca_file == "ca.pem"
 
     def test_sections_of_later_rooms_have_variables_too(self) -> None:
-        assert load(None, {"TIDEGATE_LEDGER__URL": "x", "TIDEGATE_SHARED__REDIS": "y"})
+        assert load(None, {"TIDEGATE_SHARED__REDIS": "y"})
 
     def test_the_file_can_be_named_by_a_variable(self) -> None:
         Path("other.toml").write_text(UPSTREAM)

@@ -40,7 +40,7 @@ def test_a_field_without_default_is_required() -> None:
 
 
 def test_the_gateways_sections_are_those_of_the_design() -> None:
-    assert list(keys_of(GatewayOptions)) == ["server", "stream", "upstream", "auth", "safety"]
+    assert list(keys_of(GatewayOptions)) == ["server", "stream", "upstream", "auth", "safety", "ledger"]
     assert list(keys_of(AuthOptions)) == ["anonymous", "key"]
 
 

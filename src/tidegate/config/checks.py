@@ -10,6 +10,8 @@ from tidegate.config.lines import Path
 from tidegate.config.schema import title
 from tidegate.config.sources import Sources
 from tidegate.config.values import base_url_problem
+from tidegate.errors import ConfigError
+from tidegate.ledger.options import OFF, LedgerOptions
 from tidegate.policy.keys import is_hash, looks_like_ours
 from tidegate.policy.options import AuthOptions, StaticKey
 from tidegate.safety.profile import ProfileError, Profiles, SafetyOptions
@@ -108,6 +110,21 @@ def _safety(sources: Sources, path: Path, safety: SafetyOptions, _environ: Mappi
         sources.report(path, f"{title(path)}: {error}")
 
 
+def _ledger(sources: Sources, path: Path, ledger: LedgerOptions, environ: Mapping[str, str]) -> None:
+    url = ledger.url
+    if url in ("", OFF):
+        return
+    if url.startswith(("env:", "file:")):
+        _reference(sources, (*path, "url"), url, environ)
+        return
+    from tidegate.ledger.database import check_url  # SQLAlchemy, which nothing else here needs
+
+    try:
+        check_url(url)
+    except ConfigError as error:
+        sources.report_value((*path, "url"), error.message.removeprefix("ledger.url "))
+
+
 def _unique(sources: Sources, path: Path, field: str, values: list[str], noun: str) -> None:
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -121,4 +138,5 @@ _CHECKS: Mapping[type, Callable[[Sources, Path, Any, Mapping[str, str]], None]] 
     AuthOptions: _auth,
     GatewayOptions: _gateway,
     SafetyOptions: _safety,
+    LedgerOptions: _ledger,
 }

@@ -8,6 +8,7 @@ from typing import Any
 
 from tidegate.config.checks import check
 from tidegate.config.lines import Path
+from tidegate.config.places import with_places
 from tidegate.config.schema import LATER, Key, keys_of, title
 from tidegate.config.sources import CONFIG_VARIABLE, Sources
 from tidegate.config.values import (
@@ -56,7 +57,7 @@ def load(
         # Nobody but this machine can reach it, and nobody has said who may.
         anonymous = is_loopback(options.server.host)
         options = replace(options, auth=replace(options.auth, anonymous=anonymous))
-    return options
+    return replace(options, ledger=with_places(options.ledger, environ))
 
 
 def _flag(key: str) -> str:

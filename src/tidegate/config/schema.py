@@ -14,7 +14,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 __all__ = ["LATER", "Key", "keys_of", "title"]
 
-LATER: Mapping[str, tuple[str, ...]] = MappingProxyType({"ledger": ("url",), "shared": ("redis",)})
+LATER: Mapping[str, tuple[str, ...]] = MappingProxyType({"shared": ("redis",)})
 """Sections of rooms that this version does not have: known, checked for unknown keys, and otherwise left alone."""
 
 

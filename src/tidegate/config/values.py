@@ -63,6 +63,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "max_head_bytes": (1024, None),
     "high_water": (1, None),
     "hold_cap": (16, 1048576),
+    "lease": (1, None),
 }
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}
 

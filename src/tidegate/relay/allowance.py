@@ -1,4 +1,4 @@
-"""PURE. How many tokens a stream may deliver, as the relay sees it: a number, and somebody to ask when it is reached."""
+"""PURE. How many tokens a stream may deliver, as the relay sees it: a number, and whom to ask when it is reached."""
 
 from __future__ import annotations
 

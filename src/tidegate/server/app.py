@@ -88,6 +88,7 @@ def create_app(config: GatewayOptions | None = None) -> GatewayApp:
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     try:
+        await app.state.gateway.start()
         yield
     finally:
         await app.state.gateway.close()

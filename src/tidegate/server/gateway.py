@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Mapping, MutableMapping
 from typing import Any
@@ -9,6 +10,8 @@ from typing import Any
 import structlog
 
 from tidegate.errors import InvalidRequest
+from tidegate.ledger.database import Database, LedgerAway
+from tidegate.ledger.ledger import Ledger
 from tidegate.policy.keys import Authenticator, Principal
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
@@ -40,6 +43,21 @@ class Gateway:
             max_streams=options.server.max_streams,
             environ=environ,
         )
+        self.ledger = Ledger(Database(_url(options.ledger.url, environ))) if options.ledger.on else None
+        self._started = False
+
+    async def start(self) -> None:
+        """Open the ledger, if there is one. A database that is away does not keep the gateway from serving.
+
+        :raises ConfigError: the ledger is of a newer version of Tidegate.
+        """
+        if self._started or self.ledger is None:
+            return
+        self._started = True
+        try:
+            await asyncio.to_thread(self.ledger.database.open)
+        except LedgerAway as error:
+            _log.error("ledger.away", error=str(error))
 
     def who(self, scope: MutableMapping[str, Any]) -> Principal:
         """Who a request comes from.
@@ -79,6 +97,12 @@ class Gateway:
     async def close(self) -> None:
         """Abort every stream and close every connection to an upstream."""
         await self.relay.close()
+        if self.ledger is not None:
+            await asyncio.to_thread(self.ledger.close)
+
+
+def _url(url: str, environ: Mapping[str, str]) -> str:
+    return resolve(url, environ) if url.startswith(("env:", "file:")) else url
 
 
 def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.options import AuthOptions
 from tidegate.relay.options import StreamOptions
 from tidegate.safety.profile import SafetyOptions
@@ -44,3 +45,4 @@ class GatewayOptions:
     upstreams: tuple[UpstreamOptions, ...] = ()
     auth: AuthOptions = field(default_factory=AuthOptions)
     safety: SafetyOptions = field(default_factory=SafetyOptions)
+    ledger: LedgerOptions = field(default_factory=LedgerOptions)

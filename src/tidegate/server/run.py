@@ -83,6 +83,7 @@ async def serve(
             return replace(given, upstreams=(*given.upstreams, *started))
 
         app = create_app(complete(options))
+        await app.state.gateway.start()
         server = GatewayServer(
             app, options, on_ready=on_ready, reload=None if reload is None else lambda: complete(reload())
         )

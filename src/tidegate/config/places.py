@@ -1,0 +1,25 @@
+"""Where things are kept when nobody says where: the user's data folder, by the XDG specification."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from tidegate.ledger.options import LedgerOptions
+
+__all__ = ["with_places"]
+
+_SQLITE = "sqlite:///"
+
+
+def with_places(ledger: LedgerOptions, environ: Mapping[str, str]) -> LedgerOptions:
+    """The options with a URL and a spool folder. Two databases never share a spool."""
+    home = environ.get("XDG_DATA_HOME") or Path(environ.get("HOME") or ".") / ".local" / "share"
+    folder = (Path(home) / "tidegate").absolute()
+    if not ledger.url:
+        ledger = replace(ledger, url=f"{_SQLITE}{folder / 'tidegate.db'}")
+    if not ledger.spool:
+        spool = f"{ledger.url.removeprefix(_SQLITE)}.spool" if ledger.url.startswith(_SQLITE) else folder / "spool"
+        ledger = replace(ledger, spool=str(spool))
+    return ledger

@@ -1,0 +1,86 @@
+"""The audit chain: admin actions and ends of streams, each record sealed with the hash of the one before it.
+
+A record's hash is SHA-256 over the canonical JSON of ``[previous hash, seq, id, at, action, actor, subject, detail]``;
+``seq`` counts from 1 without a gap. Whoever alters, removes or re-orders a record breaks every hash after it; whoever
+cuts off the end is found by ``meta``'s ``audit.head``, or by a head that was noted elsewhere.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, select
+
+from tidegate.ledger.tables import audit, meta
+
+__all__ = ["GENESIS", "HEAD", "Entry", "append", "seal"]
+
+GENESIS: Final = "0" * 64
+"""What the first record has in place of a hash before it."""
+
+HEAD: Final = "audit.head"
+"""The name in ``meta``: ``"<seq>:<hash>"`` of the last record."""
+
+_encode = msgspec.json.Encoder(order="deterministic").encode
+
+
+class Entry(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened. Holds no secret, no prompt and no answer.
+
+    ``id`` makes an entry one that is written once, however often it is tried.
+    """
+
+    action: str
+    """Such as ``key.create`` or ``stream.end``."""
+    actor: str
+    """Who did it: an admin's key id, ``cli``, or ``gateway``."""
+    subject: str
+    """What it was done to: a key's or a stream's id."""
+    detail: Mapping[str, Any] = msgspec.field(default_factory=dict)
+    at: float = msgspec.field(default_factory=time.time)
+    id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
+
+
+def append(connection: Connection, entries: Sequence[Entry]) -> None:
+    """Seal ``entries`` onto the chain, in the transaction of :meth:`tidegate.ledger.database.Database.writing`: they
+    stand or fall with whatever else it does. One whose ``id`` is there already is left out.
+    """
+    ids = [entry.id for entry in entries]
+    there = set(connection.execute(select(audit.c.id).where(audit.c.id.in_(ids))).scalars()) if ids else set()
+    fresh = [entry for entry in {entry.id: entry for entry in entries}.values() if entry.id not in there]
+    if not fresh:
+        return
+    head = connection.execute(select(meta.c.value).where(meta.c.name == HEAD)).scalar()
+    number, _, before = (head or f"0:{GENESIS}").partition(":")
+    seq = int(number)
+    rows = []
+    for entry in fresh:
+        seq += 1
+        row = {
+            "seq": seq,
+            "id": entry.id,
+            "at": entry.at,
+            "action": entry.action,
+            "actor": entry.actor,
+            "subject": entry.subject,
+            "detail": _encode(entry.detail).decode(),
+        }
+        before = row["hash"] = seal(before, row)
+        rows.append(row)
+    connection.execute(audit.insert(), rows)
+    if head is None:
+        connection.execute(meta.insert(), {"name": HEAD, "value": f"{seq}:{before}"})
+    else:
+        connection.execute(meta.update().where(meta.c.name == HEAD), {"value": f"{seq}:{before}"})
+
+
+def seal(before: str, row: Mapping[str, Any]) -> str:
+    """The hash of a record that comes after one with the hash ``before``."""
+    sealed = [before, *(row[name] for name in ("seq", "id", "at", "action", "actor", "subject", "detail"))]
+    return hashlib.sha256(json.dumps(sealed, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Alembic's migrations, applied at start (``database.py``). A file is ``versions/NNNN_what.py``, its revision NNNN."""
