@@ -4,8 +4,9 @@ A key is ``tg-`` + 43 base62 digits (256 random bits) + 6 base62 digits of CRC-3
 the checksum are for secret scanners: ``tg-[0-9A-Za-z]{49}`` with a right checksum is a leaked key, without asking
 anybody. Base62 because a double click then selects the whole of it.
 
-A key is kept as its plain SHA-256. Salt, stretching and a server-side secret guard passwords that can be guessed;
-2**256 random values cannot be, and a slow hash would be paid by every request.
+A key of the configuration is kept as its plain SHA-256. Salt, stretching and a server-side secret guard passwords that
+can be guessed; 2**256 random values cannot be, and a slow hash would be paid by every request. A key of the ledger is
+looked up by its hash, so that hash is keyed: nobody can choose tokens by what their hashes look like.
 """
 
 from __future__ import annotations
@@ -27,8 +28,10 @@ __all__ = [
     "ANONYMOUS",
     "Authenticator",
     "Principal",
+    "bearer",
     "hash_key",
     "is_hash",
+    "keyed_hash",
     "looks_like_ours",
     "new_key",
     "well_formed",
@@ -89,6 +92,11 @@ def hash_key(token: str) -> str:
     return "sha256:" + hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def keyed_hash(secret: bytes, token: str) -> str:
+    """``hmac:<hex>``, the form in which the ledger keeps keys."""
+    return "hmac:" + hmac.digest(secret, token.encode("utf-8", "surrogateescape"), "sha256").hex()
+
+
 def is_hash(text: str) -> bool:
     """Whether the text is what :func:`hash_key` returns."""
     return _HASH.fullmatch(text) is not None
@@ -105,7 +113,8 @@ def well_formed(token: str) -> bool:
     return match is not None and match[2] == _checksum(match[1])
 
 
-def _bearer(authorization: str | None) -> str:
+def bearer(authorization: str | None) -> str:
+    """The token of an ``Authorization`` header; empty when there is none."""
     scheme, _, token = (authorization or "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -131,7 +140,14 @@ class Authenticator:
 
     def check(self, authorization: str | None) -> Principal:
         """The principal behind the header's value; :class:`Unauthorized` when it is nobody's."""
-        token = _bearer(authorization)
+        token = bearer(authorization)
+        return self.verdict(token, self.find(token) if token else None)
+
+    def verdict(self, token: str, principal: Principal | None) -> Principal:
+        """``principal``, whose the token is; when it is nobody's, whether somebody without a key may come in.
+
+        :raises Unauthorized: nobody may.
+        """
         if not token:
             if self._anonymous:
                 return ANONYMOUS
@@ -139,7 +155,6 @@ class Authenticator:
                 "You didn't provide an API key. Send your Tidegate key in the Authorization header: "
                 'Authorization: Bearer tg-... (with an OpenAI SDK: api_key="tg-...").'
             )
-        principal = self.find(token)
         if principal is not None:
             return principal
         if looks_like_ours(token):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from tidegate.errors import TidegateError
+from tidegate.telemetry.record import StreamRecord
 
 __all__ = ["Allowance"]
 
@@ -18,6 +19,9 @@ class Allowance(Protocol):
 
     def bind(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` whenever ``tokens`` has become another number outside of :meth:`more`."""
+
+    def ended(self, record: StreamRecord) -> None:
+        """The stream is over; called once."""
 
     def more(self, delivered: int) -> TidegateError | None:
         """More than ``tokens`` have been delivered: raise it, or say what the stream ends with."""

@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -134,6 +135,7 @@ class Relay:
         safety: Profile = OFF,
         allowance: Allowance | None = None,
         also: Headers = (),
+        on_disconnect: str = "",
     ) -> Stream:
         """One stream from its beginning to its end; call :meth:`admit` first.
 
@@ -142,6 +144,7 @@ class Relay:
         :param safety: what the answer's texts are filtered by.
         :param allowance: how many tokens it may deliver.
         :param also: headers of the head that the application gets.
+        :param on_disconnect: instead of that of the options, unless it is empty.
         """
         stream_id = os.urandom(16).hex()
         stream = Stream(
@@ -150,7 +153,7 @@ class Relay:
             request=request,
             framing=framing,
             down=down,
-            options=self.options,
+            options=replace(self.options, on_disconnect=on_disconnect) if on_disconnect else self.options,
             settled=self._settled,
             accepted=accepted,
             texts=partial(_texts, safety, stream_id) if safety.active else None,
@@ -165,7 +168,10 @@ class Relay:
         return stream
 
     def _settled(self, stream: Stream) -> None:
-        self._hook.ended(self.registry.settle(stream))
+        record = self.registry.settle(stream)
+        if stream.allowance is not None:
+            stream.allowance.ended(record)
+        self._hook.ended(record)
 
     async def drain(self, timeout: float) -> int:
         """Take no further stream, give the live ones ``timeout`` seconds, then end them with an error they can see.

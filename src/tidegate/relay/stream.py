@@ -34,6 +34,7 @@ from tidegate.errors import (
     UpstreamFault,
     UpstreamProtocolError,
 )
+from tidegate.policy.limits import NO_END
 from tidegate.relay.allowance import Allowance
 from tidegate.relay.body import Redactor
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
@@ -90,6 +91,7 @@ class Stream:
         "_settled_once",
         "_texts",
         "accepted_at",
+        "allowance",
         "answer",
         "bytes_in",
         "client",
@@ -136,9 +138,11 @@ class Stream:
         self.bytes_in = 0
         self.malformed = 0
         self._texts = texts
-        self._allowance = allowance
-        if allowance is not None:
-            allowance.bind(self._allow)
+        self.allowance = allowance
+        # Without an end to it, nothing is compared with it.
+        self._allowance = None if allowance is None or allowance.tokens >= NO_END else allowance
+        if self._allowance is not None:
+            self._allowance.bind(self._allow)
         self._intake = Intake(framing, options, texts=texts)
         self.answer = self._intake.answer
         self._options = options

@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidegate.errors import InternalError, InvalidRequest, MethodNotAllowed, TidegateError
+from tidegate.errors import InternalError, InvalidRequest, LimitReached, MethodNotAllowed, TidegateError
 from tidegate.wire.openai_chat import encode_json
 
 __all__ = ["error_response", "http_error", "json_response", "raised"]
@@ -27,6 +27,8 @@ def error_response(error: TidegateError) -> Response:
     if error.retry_after is not None:
         # Never too early: whoever comes back when told to shall be let in.
         headers["retry-after"] = str(max(1, ceil(error.retry_after)))
+    if isinstance(error, LimitReached):
+        headers.update((name.decode(), value.decode()) for name, value in error.headers)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status in (408, 413):

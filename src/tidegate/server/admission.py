@@ -1,0 +1,295 @@
+"""The gate of a stream: what it reserves before it begins, what it gets more, what it gives back at its end."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, NamedTuple
+
+from tidegate.errors import LimitReached, OutOfBudget, Overloaded, RateLimited, TidegateError
+from tidegate.policy.budgets import dollars
+from tidegate.policy.estimates import Expectations, most_output, prompt_tokens
+from tidegate.policy.keys import Principal
+from tidegate.policy.limits import NO_END, Ask, Grant, Kind, Limits, Meter, Refusal, Standing
+from tidegate.policy.meters import UNLIMITED, Meters
+from tidegate.server.spending import Spending
+from tidegate.shared.limits import SharedGrant, SharedLimits
+from tidegate.telemetry.admission import AdmissionMetrics
+from tidegate.telemetry.record import StreamRecord
+from tidegate.wire.chat_request import ChatRequest
+
+__all__ = ["Admission", "Entry", "Price"]
+
+STEP: Final = 64
+"""Output tokens that a stream asks for when it has used what it had."""
+
+AHEAD: Final = 32
+"""Over Redis, it asks so many tokens before, so that the answer is there in time."""
+
+SLACK: Final = 16
+"""Tokens that may pass while the answer is late; then it is decided without it."""
+
+BY_ITSELF: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
+"""Terminal reasons of answers whose length says how long answers are."""
+
+Headers = list[tuple[bytes, bytes]]
+
+
+class Price(NamedTuple):
+    """Nano-dollars of one token."""
+
+    prompt: float
+    output: float
+
+
+class Admission:
+    """Use it on one event loop.
+
+    :param meters: the limits of the configuration.
+    :param spending: what budgets have spent already.
+    :param shared: limits over Redis; ``None``: this process counts for itself.
+    :param price: of a model by the name that clients use; ``None`` where there is none.
+    """
+
+    def __init__(
+        self,
+        meters: Meters,
+        metrics: AdmissionMetrics,
+        spending: Spending,
+        *,
+        shared: SharedLimits | None = None,
+        price: Callable[[str], Price | None] = lambda _: None,
+    ) -> None:
+        self.meters = meters
+        self.metrics = metrics
+        self.spending = spending
+        self.shared = shared
+        self.price = price
+        self.limits = Limits() if shared is None else shared.mine
+        self.expectations = Expectations()
+
+    def concerns(self, who: Principal) -> bool:
+        """Whether there is anything to decide or to count."""
+        return self.meters.any or who.quota is not UNLIMITED or bool(who.tags)
+
+    async def enter(self, who: Principal, request: ChatRequest) -> Entry:
+        """Reserve what the request will probably use.
+
+        :raises RateLimited: a limit is reached.
+        :raises OutOfBudget: the money is spent.
+        :raises Overloaded: limits cannot be counted now.
+        """
+        now = time.time()
+        budget = who.quota.budget
+        if budget is not None:
+            await self.spending.look(who.id, budget, now)
+        meters = self.meters.of(who.id, who.quota, dict(who.tags), request.model, now, self.spending.known)
+        price = None if budget is None else self.price(request.model)
+        ask = self._ask(request, price)
+        if self.shared is None:
+            decided: Grant | Refusal = self.limits.admit(meters, ask, _now())
+        else:
+            decided = await self.shared.admit(meters, ask) if meters else Grant((), ask)
+        if isinstance(decided, Refusal):
+            raise refusal_of(decided, who)
+        self.metrics.entered(who.tags)
+        if isinstance(decided, SharedGrant):
+            return SharedEntry(self, decided, who, request.model, price)
+        return Entry(self, decided, who, request.model, price)
+
+    def _ask(self, request: ChatRequest, price: Price | None) -> Ask:
+        fields = request.fields
+        prompt = prompt_tokens(fields)
+        output = most_output(fields) or self.expectations.of(request.model)
+        if price is None:
+            return Ask(prompt, output)
+        return Ask(prompt, output, round(prompt * price.prompt), price.output)
+
+
+class Entry:
+    """One stream's allowance (:class:`tidegate.relay.allowance.Allowance`); closed once, by whoever comes first."""
+
+    __slots__ = ("_admission", "_changed", "_closed", "_model", "_price", "_who", "grant", "tokens")
+
+    def __init__(self, admission: Admission, grant: Grant, who: Principal, model: str, price: Price | None) -> None:
+        self._admission = admission
+        self._who = who
+        self._model = model
+        self._price = price
+        self._changed: Callable[[], None] | None = None
+        self._closed = False
+        self.grant = grant
+        self.tokens = grant.allowance()
+
+    @property
+    def headers(self) -> Headers:
+        """For the head of the answer."""
+        return headers_of(self.grant.standings)
+
+    def bind(self, changed: Callable[[], None]) -> None:
+        self._changed = changed
+
+    def more(self, delivered: int) -> TidegateError | None:
+        reached = self._admission.limits.more(self.grant, delivered + STEP, _now())
+        if isinstance(reached, Refusal):
+            return refusal_of(reached, self._who, inside=True)
+        self.tokens = reached
+        return None
+
+    def ended(self, record: StreamRecord) -> None:
+        usage, ask = record.usage, self.grant.ask
+        if usage is not None:
+            prompt, output = usage.prompt_tokens, max(usage.output_tokens, record.tokens)
+        elif record.tokens or (record.reason == "client_cancel" and record.queue_time is not None):
+            prompt, output = ask.prompt, record.tokens
+        else:
+            prompt = output = 0  # the model has not answered
+        if record.reason in BY_ITSELF:
+            self._admission.expectations.learn(self._model, output)
+        price = self._price
+        self._close(prompt + output, 0 if price is None else round(prompt * price.prompt + output * price.output))
+
+    def close(self) -> None:
+        """Nothing was used, unless it has been said already what was."""
+        self._close(0, 0)
+
+    def _close(self, tokens: int, cost: int) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        self._changed = None
+        self._admission.metrics.left(self._who.tags)
+        self._settle(tokens, cost)
+
+    def _settle(self, tokens: int, cost: int) -> None:
+        self._admission.limits.settle(self.grant, tokens, cost, _now())
+
+
+class SharedEntry(Entry):
+    """Over Redis, which is asked for more before it is needed."""
+
+    __slots__ = ("_asking", "_error", "_granted", "_shared")
+
+    grant: SharedGrant
+
+    def __init__(
+        self, admission: Admission, grant: SharedGrant, who: Principal, model: str, price: Price | None
+    ) -> None:
+        super().__init__(admission, grant, who, model, price)
+        assert admission.shared is not None
+        self._shared = admission.shared
+        self._granted = self.tokens
+        self._error: TidegateError | None = None
+        self._asking: asyncio.Task[None] | None = None
+        if self.tokens < NO_END:
+            self.tokens = max(0, self._granted - AHEAD)
+
+    def more(self, delivered: int) -> TidegateError | None:
+        if self._error is not None and delivered > self._granted:
+            return self._error
+        if self._asking is None and self._error is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask(max(self._granted, delivered) + STEP))
+        elif delivered > self._granted + SLACK:
+            self._take(lambda: self._shared.more_alone(self.grant, delivered + STEP))
+        if self._error is not None:
+            self.tokens = self._granted
+            return self._error if delivered > self._granted else None
+        self.tokens = self._granted + SLACK
+        return None
+
+    async def _ask(self, output: int) -> None:
+        reached: int | Refusal | Overloaded
+        try:
+            reached = await self._shared.more(self.grant, output)
+        except Overloaded as error:
+            reached = error
+        self._asking = None
+        self._take(lambda: reached)
+        if self._changed is not None:
+            self._changed()
+
+    def _take(self, answer: Callable[[], int | Refusal | Overloaded]) -> None:
+        try:
+            reached = answer()
+        except Overloaded as error:
+            reached = error
+        if isinstance(reached, Overloaded):
+            self._error = RateLimited("The gateway cannot reach what it counts limits with.", code=reached.code)
+        elif isinstance(reached, Refusal):
+            self._error = refusal_of(reached, self._who, inside=True)
+        else:
+            self._granted = max(self._granted, reached)
+        self.tokens = self._granted if self._error is not None else max(0, self._granted - AHEAD)
+
+    def _settle(self, tokens: int, cost: int) -> None:
+        if self._asking is not None:
+            self._asking.add_done_callback(lambda _: self._shared.settle(self.grant, tokens, cost))
+        else:
+            self._shared.settle(self.grant, tokens, cost)
+
+
+def _now() -> int:
+    return int(monotonic() * 1000)
+
+
+def refusal_of(refusal: Refusal, who: Principal, *, inside: bool = False) -> LimitReached:
+    """The error that a refusal is.
+
+    :param inside: in the middle of an answer.
+    """
+    meter = refusal.meter
+    whose = _whose(meter, who)
+    where = " in the middle of the answer" if inside else ""
+    wait = None if refusal.wait is None else max(0.001, refusal.wait / 1000)
+    headers = headers_of(refusal.standings)
+    if wait is not None:
+        headers.append((b"retry-after-ms", b"%d" % max(1, refusal.wait or 1)))
+    if meter.kind is Kind.BUDGET:
+        until = f"; there is more in {duration(refusal.wait)}" if refusal.wait is not None else ""
+        headers.append((b"x-should-retry", b"false"))
+        message = f"The budget of {whose} of ${dollars(meter.limit)} is spent{where}{until}."
+        return OutOfBudget(message, cause=meter.kind.value, headers=headers, retry_after=wait)
+    if refusal.never:
+        headers.append((b"x-should-retry", b"false"))
+        message = f"The prompt alone is more than the {meter.limit} tokens per minute of {whose}; send a shorter one."
+        return RateLimited(message, cause=meter.kind.value, headers=headers)
+    if meter.kind is Kind.STREAMS:
+        message = f"Rate limit reached for {whose}: {meter.limit} streams at the same time. Try again when one has ended."
+        return RateLimited(message, cause=meter.kind.value, headers=headers, retry_after=1.0)
+    message = (
+        f"Rate limit reached for {whose}{where}: {meter.limit} {meter.kind.value} per minute. "
+        f"Please try again in {duration(refusal.wait or 1)}."
+    )
+    return RateLimited(message, cause=meter.kind.value, headers=headers, retry_after=wait)
+
+
+def _whose(meter: Meter, who: Principal) -> str:
+    scope, _, name = meter.subject.partition(":")
+    if scope == "key":
+        return f"the key {who.id}"
+    return "this gateway" if scope == "gateway" else f"the {scope} {name.partition(':')[2]}"
+
+
+def headers_of(standings: tuple[tuple[Kind, Standing], ...]) -> Headers:
+    """OpenAI's ``x-ratelimit-*``."""
+    headers = []
+    for kind, standing in standings:
+        name = kind.value.encode()
+        headers += [
+            (b"x-ratelimit-limit-" + name, b"%d" % standing.limit),
+            (b"x-ratelimit-remaining-" + name, b"%d" % standing.remaining),
+            (b"x-ratelimit-reset-" + name, duration(standing.reset).encode()),
+        ]
+    return headers
+
+
+def duration(ms: int) -> str:
+    """As OpenAI writes it: ``120ms``, ``8.64s``, ``1m0.25s``, ``6h0m0s``."""
+    if ms < 1000:
+        return f"{ms}ms"
+    minutes, rest = divmod(ms, 60_000)
+    seconds = f"{rest / 1000:.3f}".rstrip("0").rstrip(".") + "s"
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}h{minutes}m{seconds}" if hours else f"{minutes}m{seconds}" if minutes else seconds
