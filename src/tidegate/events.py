@@ -64,12 +64,14 @@ class ToolCallDelta(msgspec.Struct, frozen=True, gc=False):
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
-    """Token counts, in tokens. ``cached`` and ``reasoning`` are parts of prompt and output, not beside them."""
+    """Token counts, in tokens. ``cached``, ``reasoning`` and ``audio`` are parts of prompt and output."""
 
     prompt_tokens: int = 0
     output_tokens: int = 0
     cached_tokens: int = 0
     reasoning_tokens: int = 0
+    audio_prompt_tokens: int = 0
+    audio_output_tokens: int = 0
     estimated: bool = False
 
 

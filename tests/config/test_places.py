@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tidegate.config.places import with_places
 from tidegate.ledger.options import LedgerOptions
 
 
-def places(environ: dict[str, str], **given: str) -> tuple[str, str]:
-    found = with_places(replace(LedgerOptions(), **given), environ)
+def places(environ: dict[str, str], url: str = "", spool: str = "") -> tuple[str, str]:
+    found = with_places(LedgerOptions(url=url, spool=spool), environ)
     return found.url, found.spool
 
 

@@ -30,7 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "torture": ("tidegate.cli.torture:torture", "Put any gateway before a model server that lies."),
     "batch": ("tidegate.cli.batch:batch", "Answer a file of requests, resumably."),
     "config": ("tidegate.cli.config:config", "Check a configuration, or print an example."),
-    "keys": ("tidegate.cli.keys:keys", "Make and hash the keys that applications use."),
+    "keys": ("tidegate.cli.keys:keys", "Make, list, rotate and revoke the keys that applications use."),
     "safety": ("tidegate.cli.safety:safety", "Show what a safety profile does to a text."),
     "version": ("tidegate.cli.version:version", "Print the version."),
 }
@@ -40,6 +40,7 @@ EXTRAS: Mapping[str, str] = {
     "matplotlib": "bench",
     "prometheus_client": "server",
     "prompt_toolkit": "terminal",
+    "redis": "redis",
     "rich": "terminal",
     "starlette": "server",
     "structlog": "server",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -44,6 +46,11 @@ def example() -> None:
     from tidegate.config import example as text
 
     click.echo(text(), nl=False)
+
+
+def file_here(environ: Mapping[str, str]) -> str | None:
+    """The file in the working directory, unless a variable names another one."""
+    return None if "TIDEGATE_CONFIG" in environ or not Path(DEFAULT_FILE).is_file() else DEFAULT_FILE
 
 
 def summary(options: GatewayOptions) -> str:

@@ -64,7 +64,12 @@ def _section(key: Key, path: tuple[str | int, ...]) -> list[str]:
 
 def _needed() -> set[tuple[str | int, ...]]:
     """Sections that are not commented out: all but the lists of tables that nobody must have."""
-    return {(key.name, 0) if key.many else (key.name,) for key in keys_of(GatewayOptions).values()}
+    live = {path[0] for path in _LIVE}
+    return {
+        (key.name, 0) if key.many else (key.name,)
+        for key in keys_of(GatewayOptions).values()
+        if not key.many or key.name in live
+    }
 
 
 def _entry(key: Key, path: tuple[str | int, ...], doc: str) -> list[str]:

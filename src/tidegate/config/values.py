@@ -51,6 +51,18 @@ EXAMPLES: Mapping[str, Any] = {
     "actions": {"email": "tag", "ssn": "block"},
     "core": "TICKET-\\d+",
     "words": ("Project Tide",),
+    "model": "my-model",
+    "budget": "5.00/day",
+    "tags": {"team": "search"},
+    "tag": "team=*",
+    "secret": "env:TIDEGATE_KEY_SECRET",
+    "redis": "redis://127.0.0.1:6379/0",
+    "input": 2.5,
+    "output": 10.0,
+    "cached": 1.25,
+    "reasoning": 10.0,
+    "audio_input": 40.0,
+    "audio_output": 80.0,
 }
 # Least and greatest value by the option's name; then by its shape; else at least 0.
 RANGES: Mapping[str, tuple[float | None, float | None]] = {

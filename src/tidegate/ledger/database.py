@@ -129,7 +129,11 @@ class Database:
         assert path is not None
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+            # Never opened when it is there already: closing it would take away the locks of every connection that this
+            # process has to it (POSIX), and another process would then throw the write-ahead log away under them.
+            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        except FileExistsError:
+            return
         except OSError as error:
             raise LedgerAway(f"{self.name}: {error.strerror}") from error
 

@@ -11,7 +11,7 @@ OFF = "off"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerOptions:
-    """``[ledger]``: one row for each leg of a stream, the keys made at run time, and the audit chain."""
+    """``[ledger]``. One row for each leg of a stream, the keys made at run time, and the audit chain."""
 
     url: str = ""
     """``sqlite:///tidegate.db`` (a path of this machine), ``postgresql://user@host/name``, or ``off``. Empty: a SQLite

@@ -11,7 +11,7 @@ from typing import Any, Final
 from tidegate.errors import InvalidRequest
 from tidegate.policy.budgets import Budget, budget_of
 
-__all__ = ["KeySpec", "duration_of", "expiry_of", "spec_of"]
+__all__ = ["KeySpec", "duration_of", "expiry_of", "is_tag", "spec_of"]
 
 MOST: Final = 10**12
 """Of a limit."""
@@ -110,7 +110,8 @@ def _name(value: Any) -> str:
 
 
 def _tags(value: Any) -> dict[str, str]:
-    if not isinstance(value, Mapping) or len(value) > MAX_TAGS or not all(map(_is_tag, value.items())):
+    good = isinstance(value, Mapping) and len(value) <= MAX_TAGS
+    if not good or not all(is_tag(name) and is_tag(text) for name, text in value.items()):
         raise InvalidRequest(
             f"'tags' must be up to {MAX_TAGS} pairs of text, such as team=search; without spaces, '=' and ','.",
             param="tags",
@@ -118,8 +119,9 @@ def _tags(value: Any) -> dict[str, str]:
     return dict(value)
 
 
-def _is_tag(pair: tuple[Any, Any]) -> bool:
-    return all(isinstance(part, str) and part.isprintable() and _TAG.fullmatch(part) is not None for part in pair)
+def is_tag(part: Any) -> bool:
+    """Whether it may be a tag's name or its value."""
+    return isinstance(part, str) and part.isprintable() and _TAG.fullmatch(part) is not None
 
 
 def _models(value: Any) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from tidegate.errors import ConfigError, Unauthorized
 from tidegate.policy.budgets import budget_of
 from tidegate.policy.meters import UNLIMITED, Quota
 from tidegate.policy.names import names
-from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.policy.options import AuthOptions, OnDisconnect, StaticKey
 
 __all__ = [
     "ANONYMOUS",
@@ -57,7 +57,7 @@ class Principal:
     tags: tuple[tuple[str, str], ...] = ()
     """Name and value: what costs are told apart by."""
     quota: Quota = UNLIMITED
-    on_disconnect: str = ""
+    on_disconnect: OnDisconnect = ""
     """``cancel``, ``drain``, or empty: as everywhere."""
 
     def may_use(self, model: str) -> bool:

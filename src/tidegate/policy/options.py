@@ -1,4 +1,4 @@
-"""Who may use the gateway, and how much: ``[auth]`` and ``[limits]`` in the configuration."""
+"""Who may use the gateway, how much, and what models cost: ``[auth]``, ``[limits]``, ``[[price]]``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["AuthOptions", "LimitOptions", "ModelLimit", "StaticKey", "TagLimit"]
+__all__ = ["AuthOptions", "LimitOptions", "ModelLimit", "OnDisconnect", "PriceOptions", "StaticKey", "TagLimit"]
+
+OnDisconnect = Literal["", "cancel", "drain"]
+"""Empty: as everywhere."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,7 +33,7 @@ class StaticKey:
     """US dollars for each period, such as ``5.00/day`` (or ``/week``, ``/month``, ``/total``)."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Team, project, anything that costs are told apart by."""
-    on_disconnect: Literal["", "cancel", "drain"] = ""
+    on_disconnect: OnDisconnect = ""
     """What a reader's leaving does to the model's answer; empty: what ``[stream]`` says."""
 
 
@@ -86,3 +89,21 @@ class LimitOptions:
     """Streams at the same time."""
     tags: tuple[TagLimit, ...] = ()
     models: tuple[ModelLimit, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PriceOptions:
+    """``[[price]]``. What a model costs, in US dollars per million tokens. Wins over the built-in table of prices."""
+
+    model: str
+    """The upstream's name of the model, or a glob."""
+    upstream: str = ""
+    """Only on the upstream of that name; empty: on every one."""
+    input: float
+    output: float
+    cached: float | None = None
+    """Prompt tokens from the provider's cache. Without it they cost what ``input`` says."""
+    reasoning: float | None = None
+    """Without it, what ``output`` says."""
+    audio_input: float | None = None
+    audio_output: float | None = None

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -135,7 +135,7 @@ class Relay:
         safety: Profile = OFF,
         allowance: Allowance | None = None,
         also: Headers = (),
-        on_disconnect: str = "",
+        on_disconnect: Literal["", "cancel", "drain"] = "",
     ) -> Stream:
         """One stream from its beginning to its end; call :meth:`admit` first.
 

@@ -6,9 +6,10 @@ import asyncio
 import time
 from collections.abc import Callable
 from time import monotonic
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from tidegate.errors import LimitReached, OutOfBudget, Overloaded, RateLimited, TidegateError
+from tidegate.events import Usage
 from tidegate.policy.budgets import dollars
 from tidegate.policy.estimates import Expectations, most_output, prompt_tokens
 from tidegate.policy.keys import Principal
@@ -20,7 +21,7 @@ from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.record import StreamRecord
 from tidegate.wire.chat_request import ChatRequest
 
-__all__ = ["Admission", "Entry", "Price"]
+__all__ = ["Admission", "Cost", "Entry", "Price"]
 
 STEP: Final = 64
 """Output tokens that a stream asks for when it has used what it had."""
@@ -38,10 +39,20 @@ Headers = list[tuple[bytes, bytes]]
 
 
 class Price(NamedTuple):
-    """Nano-dollars of one token."""
+    """Nano-dollars of one token, expected before the stream begins."""
 
     prompt: float
     output: float
+
+
+class Cost(Protocol):
+    """What a model costs, as far as anybody knows."""
+
+    def expected(self, model: str) -> Price | None:
+        """By the name that clients use, on the upstream that is asked first."""
+
+    def of(self, record: StreamRecord, usage: Usage) -> int:
+        """Nano-dollars of an answer; 0 where there is no price."""
 
 
 class Admission:
@@ -50,7 +61,7 @@ class Admission:
     :param meters: the limits of the configuration.
     :param spending: what budgets have spent already.
     :param shared: limits over Redis; ``None``: this process counts for itself.
-    :param price: of a model by the name that clients use; ``None`` where there is none.
+    :param cost: what models cost.
     """
 
     def __init__(
@@ -60,13 +71,13 @@ class Admission:
         spending: Spending,
         *,
         shared: SharedLimits | None = None,
-        price: Callable[[str], Price | None] = lambda _: None,
+        cost: Cost,
     ) -> None:
         self.meters = meters
         self.metrics = metrics
         self.spending = spending
         self.shared = shared
-        self.price = price
+        self.cost = cost
         self.limits = Limits() if shared is None else shared.mine
         self.expectations = Expectations()
 
@@ -86,7 +97,7 @@ class Admission:
         if budget is not None:
             await self.spending.look(who.id, budget, now)
         meters = self.meters.of(who.id, who.quota, dict(who.tags), request.model, now, self.spending.known)
-        price = None if budget is None else self.price(request.model)
+        price = None if budget is None else self.cost.expected(request.model)
         ask = self._ask(request, price)
         if self.shared is None:
             decided: Grant | Refusal = self.limits.admit(meters, ask, _now())
@@ -96,8 +107,8 @@ class Admission:
             raise refusal_of(decided, who)
         self.metrics.entered(who.tags)
         if isinstance(decided, SharedGrant):
-            return SharedEntry(self, decided, who, request.model, price)
-        return Entry(self, decided, who, request.model, price)
+            return SharedEntry(self, decided, who, request.model)
+        return Entry(self, decided, who, request.model)
 
     def _ask(self, request: ChatRequest, price: Price | None) -> Ask:
         fields = request.fields
@@ -111,13 +122,12 @@ class Admission:
 class Entry:
     """One stream's allowance (:class:`tidegate.relay.allowance.Allowance`); closed once, by whoever comes first."""
 
-    __slots__ = ("_admission", "_changed", "_closed", "_model", "_price", "_who", "grant", "tokens")
+    __slots__ = ("_admission", "_changed", "_closed", "_model", "_who", "grant", "tokens")
 
-    def __init__(self, admission: Admission, grant: Grant, who: Principal, model: str, price: Price | None) -> None:
+    def __init__(self, admission: Admission, grant: Grant, who: Principal, model: str) -> None:
         self._admission = admission
         self._who = who
         self._model = model
-        self._price = price
         self._changed: Callable[[], None] | None = None
         self._closed = False
         self.grant = grant
@@ -139,17 +149,15 @@ class Entry:
         return None
 
     def ended(self, record: StreamRecord) -> None:
-        usage, ask = record.usage, self.grant.ask
-        if usage is not None:
-            prompt, output = usage.prompt_tokens, max(usage.output_tokens, record.tokens)
-        elif record.tokens or (record.reason == "client_cancel" and record.queue_time is not None):
-            prompt, output = ask.prompt, record.tokens
-        else:
-            prompt = output = 0  # the model has not answered
+        usage = record.usage
+        if usage is None:
+            # Without a token the model has not answered, unless nobody waited for it.
+            read = record.tokens or (record.reason == "client_cancel" and record.queue_time is not None)
+            usage = Usage(self.grant.ask.prompt if read else 0, record.tokens, estimated=True)
         if record.reason in BY_ITSELF:
-            self._admission.expectations.learn(self._model, output)
-        price = self._price
-        self._close(prompt + output, 0 if price is None else round(prompt * price.prompt + output * price.output))
+            self._admission.expectations.learn(self._model, usage.output_tokens)
+        cost = 0 if self._who.quota.budget is None else self._admission.cost.of(record, usage)
+        self._close(usage.prompt_tokens + usage.output_tokens, cost)
 
     def close(self) -> None:
         """Nothing was used, unless it has been said already what was."""
@@ -174,10 +182,8 @@ class SharedEntry(Entry):
 
     grant: SharedGrant
 
-    def __init__(
-        self, admission: Admission, grant: SharedGrant, who: Principal, model: str, price: Price | None
-    ) -> None:
-        super().__init__(admission, grant, who, model, price)
+    def __init__(self, admission: Admission, grant: SharedGrant, who: Principal, model: str) -> None:
+        super().__init__(admission, grant, who, model)
         assert admission.shared is not None
         self._shared = admission.shared
         self._granted = self.tokens
@@ -256,7 +262,9 @@ def refusal_of(refusal: Refusal, who: Principal, *, inside: bool = False) -> Lim
         message = f"The prompt alone is more than the {meter.limit} tokens per minute of {whose}; send a shorter one."
         return RateLimited(message, cause=meter.kind.value, headers=headers)
     if meter.kind is Kind.STREAMS:
-        message = f"Rate limit reached for {whose}: {meter.limit} streams at the same time. Try again when one has ended."
+        message = (
+            f"Rate limit reached for {whose}: {meter.limit} streams at the same time. Try again when one has ended."
+        )
         return RateLimited(message, cause=meter.kind.value, headers=headers, retry_after=1.0)
     message = (
         f"Rate limit reached for {whose}{where}: {meter.limit} {meter.kind.value} per minute. "

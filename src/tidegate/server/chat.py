@@ -10,13 +10,14 @@ from typing import cast
 import structlog
 from starlette.types import Receive, Scope, Send
 
-from tidegate.errors import TidegateError
+from tidegate.errors import LimitReached, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.relay.endings import Framing
 from tidegate.relay.options import StreamOptions
 from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
+from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, header, read_body
@@ -47,37 +48,56 @@ class ChatEndpoint:
         accepted = monotonic()
         gateway = self._gateway
         server = gateway.options.server
+        admission = gateway.admission
+        entry: Entry | None = None
         try:
-            who = gateway.who(scope)
-            connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
-            body = await read_body(
-                scope,
-                receive,
-                limit=server.max_request_bytes,
-                timeout=server.request_timeout,
-                arrived=None if connection is None else connection.body,
-            )
-            request = parse_chat_request(body)
-            framing = self._framing(scope, request)
-            safety = gateway.filtered_by(scope, who)
-            gateway.relay.admit(request.model, who)
-            if safety.rules:
-                if not safety.ready:
-                    await asyncio.to_thread(safety.prepare)  # once for each profile
-                request = await _checked(request, safety, who)
-        except TidegateError as error:
-            await error_response(error)(scope, receive, send)
-            return
-        except ClientGone:
-            return
-        async with _downstream(scope, receive, send, gateway.relay.options) as down:
-            stream = await gateway.relay.carry(
-                request, who, framing, down, scope["headers"], accepted=accepted, safety=safety
-            )
             try:
-                await down.closed()
-            finally:
-                stream.abandon()
+                who = await gateway.who(scope)
+                connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
+                body = await read_body(
+                    scope,
+                    receive,
+                    limit=server.max_request_bytes,
+                    timeout=server.request_timeout,
+                    arrived=None if connection is None else connection.body,
+                )
+                request = parse_chat_request(body)
+                framing = self._framing(scope, request)
+                safety = gateway.filtered_by(scope, who)
+                gateway.relay.admit(request.model, who)
+                if admission.concerns(who):
+                    entry = await admission.enter(who, request)
+                if safety.rules:
+                    if not safety.ready:
+                        await asyncio.to_thread(safety.prepare)  # once for each profile
+                    request = await _checked(request, safety, who)
+            except TidegateError as error:
+                admission.metrics.refused(error.cause if isinstance(error, LimitReached) else error.code)
+                await error_response(error)(scope, receive, send)
+                return
+            except ClientGone:
+                return
+            admission.metrics.admitted += 1
+            async with _downstream(scope, receive, send, gateway.relay.options) as down:
+                stream = await gateway.relay.carry(
+                    request,
+                    who,
+                    framing,
+                    down,
+                    scope["headers"],
+                    accepted=accepted,
+                    safety=safety,
+                    allowance=entry,
+                    also=() if entry is None else entry.headers,
+                    on_disconnect=who.on_disconnect,
+                )
+                try:
+                    await down.closed()
+                finally:
+                    stream.abandon()
+        finally:
+            if entry is not None:
+                entry.close()
 
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()

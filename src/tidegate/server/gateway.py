@@ -12,11 +12,22 @@ import structlog
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.database import Database, LedgerAway
 from tidegate.ledger.ledger import Ledger
-from tidegate.policy.keys import Authenticator, Principal
+from tidegate.ledger.price_table import BuiltInPrices
+from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
+from tidegate.policy.meters import Meters
+from tidegate.policy.options import AuthOptions
+from tidegate.policy.prices import Prices
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
+from tidegate.server.admission import Admission
 from tidegate.server.body import header
+from tidegate.server.costs import Costs
+from tidegate.server.keyring import KeyRing
 from tidegate.server.options import GatewayOptions
+from tidegate.server.spending import Spending
+from tidegate.shared.limits import RedisScript, SharedLimits
+from tidegate.shared.options import SharedOptions
+from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.hooks import Hooks
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
@@ -36,6 +47,7 @@ class Gateway:
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
         self.metrics = PrometheusHook(models=_named(options))
+        self.shared = shared_limits(options.shared, environ)
         self.relay = Relay(
             options.upstreams,
             options.stream,
@@ -45,6 +57,28 @@ class Gateway:
         )
         self.ledger = Ledger(Database(_url(options.ledger.url, environ))) if options.ledger.on else None
         self._started = False
+        self.keyring = None
+        if self.ledger is not None:
+            self.keyring = KeyRing(self.ledger.database, _secret(options.auth, environ), self.relay.registry)
+        self.admission = Admission(
+            Meters(options.limits),
+            AdmissionMetrics(self.metrics.registry, shared=self._shared_state if self.shared is not None else None),
+            Spending(self._spent if self.ledger is not None else None),
+            shared=self.shared,
+            cost=self._costs(options),
+        )
+
+    def _costs(self, options: GatewayOptions) -> Costs:
+        addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
+        return Costs(Prices(options.prices, BuiltInPrices(addresses)), lambda: self.relay.router)
+
+    def _shared_state(self) -> tuple[bool, int, int]:
+        assert self.shared is not None
+        return self.shared.away, self.shared.losses, self.shared.fallbacks
+
+    def _spent(self, key_id: str, since: float) -> int:
+        assert self.ledger is not None
+        return round(self.ledger.spent(since=since, key=key_id) * 1000)
 
     async def start(self) -> None:
         """Open the ledger, if there is one. A database that is away does not keep the gateway from serving.
@@ -59,13 +93,19 @@ class Gateway:
         except LedgerAway as error:
             _log.error("ledger.away", error=str(error))
 
-    def who(self, scope: MutableMapping[str, Any]) -> Principal:
-        """Who a request comes from.
+    async def who(self, scope: MutableMapping[str, Any]) -> Principal:
+        """Who a request comes from. Waits only for the ledger, and for that only when it has to be asked.
 
         :raises Unauthorized: nobody that we know.
         """
         value = header(scope, b"authorization")
-        return self.auth.check(None if value is None else value.decode("latin-1"))
+        text = None if value is None else value.decode("latin-1")
+        if self.keyring is not None and text is not None:
+            token = bearer(text)
+            if looks_like_ours(token):
+                known = self.auth.find(token)
+                return self.auth.verdict(token, known or await self.keyring.find(token))
+        return self.auth.check(text)
 
     def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
@@ -91,14 +131,35 @@ class Gateway:
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
+        self.admission.meters = Meters(options.limits)
+        self.admission.cost = self._costs(options)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 
     async def close(self) -> None:
         """Abort every stream and close every connection to an upstream."""
         await self.relay.close()
+        if self.shared is not None:
+            await self.shared.close()
+        await self.admission.spending.close()
+        if self.keyring is not None:
+            await self.keyring.close()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+
+
+def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedLimits | None:
+    """Limits over Redis, when there is one.
+
+    :raises ConfigError: its address makes no sense, or the client library is not installed.
+    """
+    if not options.redis:
+        return None
+    return SharedLimits(options, RedisScript(_url(options.redis, environ), options))
+
+
+def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:
+    return resolve(auth.secret, environ).encode() if auth.secret else None
 
 
 def _url(url: str, environ: Mapping[str, str]) -> str:

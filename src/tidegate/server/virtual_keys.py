@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.keys import KeyRow, KeyStore
@@ -14,6 +14,7 @@ from tidegate.policy.budgets import Budget
 from tidegate.policy.key_specs import KeySpec
 from tidegate.policy.keys import Principal, keyed_hash, new_key
 from tidegate.policy.meters import UNLIMITED, Quota
+from tidegate.policy.options import OnDisconnect
 
 __all__ = ["GRACE", "VirtualKeys", "principal_of", "shown", "state_of"]
 
@@ -145,5 +146,5 @@ def principal_of(row: KeyRow) -> Principal:
         row.safety,
         tuple(sorted(tags.items())),
         UNLIMITED if quota == UNLIMITED else quota,
-        row.on_disconnect,
+        cast(OnDisconnect, row.on_disconnect),
     )

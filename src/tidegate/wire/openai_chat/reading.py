@@ -163,13 +163,16 @@ def usage_of(chunk: Chunk) -> Usage | None:
         usage = next((choice.usage for choice in chunk.choices if choice.usage), None)
     if not isinstance(usage, dict) or not usage:
         return None
-    cached = _count(_part(usage, "prompt_tokens_details").get("cached_tokens"))
+    prompt, output = _part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details")
+    cached = _count(prompt.get("cached_tokens"))
     return Usage(
         prompt_tokens=_count(usage.get("prompt_tokens")),
         output_tokens=_count(usage.get("completion_tokens")),
         # DeepSeek's own name; older Moonshot answers have it at the top.
         cached_tokens=cached or _count(usage.get("prompt_cache_hit_tokens")) or _count(usage.get("cached_tokens")),
-        reasoning_tokens=_count(_part(usage, "completion_tokens_details").get("reasoning_tokens")),
+        reasoning_tokens=_count(output.get("reasoning_tokens")),
+        audio_prompt_tokens=_count(prompt.get("audio_tokens")),
+        audio_output_tokens=_count(output.get("audio_tokens")),
     )
 
 
