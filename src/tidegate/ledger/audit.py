@@ -27,6 +27,9 @@ GENESIS: Final = "0" * 64
 HEAD: Final = "audit.head"
 """The name in ``meta``: ``"<seq>:<hash>"`` of the last record."""
 
+_MOST_IN: Final = 500
+"""Values of one ``IN``."""
+
 _encode = msgspec.json.Encoder(order="deterministic").encode
 
 
@@ -47,13 +50,13 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True):
     id: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
 
-def append(connection: Connection, entries: Sequence[Entry]) -> None:
+def append(connection: Connection, entries: Sequence[Entry], *, careful: bool = True) -> None:
     """Seal ``entries`` onto the chain, in the transaction of :meth:`tidegate.ledger.database.Database.writing`: they
-    stand or fall with whatever else it does. One whose ``id`` is there already is left out.
+    stand or fall with whatever else it does.
+
+    :param careful: leave out one whose ``id`` is there already; without it, that is an error.
     """
-    ids = [entry.id for entry in entries]
-    there = set(connection.execute(select(audit.c.id).where(audit.c.id.in_(ids))).scalars()) if ids else set()
-    fresh = [entry for entry in {entry.id: entry for entry in entries}.values() if entry.id not in there]
+    fresh = _fresh(connection, entries) if careful else entries
     if not fresh:
         return
     head = connection.execute(select(meta.c.value).where(meta.c.name == HEAD)).scalar()
@@ -78,6 +81,16 @@ def append(connection: Connection, entries: Sequence[Entry]) -> None:
         connection.execute(meta.insert(), {"name": HEAD, "value": f"{seq}:{before}"})
     else:
         connection.execute(meta.update().where(meta.c.name == HEAD), {"value": f"{seq}:{before}"})
+
+
+def _fresh(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
+    by_id = {entry.id: entry for entry in entries}
+    ids = list(by_id)
+    for at in range(0, len(ids), _MOST_IN):
+        there = select(audit.c.id).where(audit.c.id.in_(ids[at : at + _MOST_IN]))
+        for known in connection.execute(there).scalars():
+            del by_id[known]
+    return list(by_id.values())
 
 
 def seal(before: str, row: Mapping[str, Any]) -> str:

@@ -12,7 +12,15 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import (
+    ArgumentError,
+    DataError,
+    DBAPIError,
+    IntegrityError,
+    NotSupportedError,
+    OperationalError,
+    ProgrammingError,
+)
 
 from tidegate.errors import ConfigError
 
@@ -29,7 +37,14 @@ _LOCK: Final = 0x71DE6A7E
 
 
 class LedgerAway(Exception):
-    """The database cannot be reached or cannot write now; the same may work later. Holds no value of a row."""
+    """The database cannot be reached or cannot write now; the same may work later. Holds no value of a row.
+
+    :param refused: the database works, and does not take this.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class Database:
@@ -119,7 +134,8 @@ class Database:
         except DBAPIError as error:
             # The driver's first line says what happened; what follows may be values.
             said = str(error.orig).strip().partition("\n")[0] if isinstance(error, OperationalError) else ""
-            raise LedgerAway(f"{self.name}: {said or type(error.orig).__name__}") from error
+            refused = isinstance(error, DataError | IntegrityError | NotSupportedError | ProgrammingError)
+            raise LedgerAway(f"{self.name}: {said or type(error.orig).__name__}", refused=refused) from error
         except OSError as error:
             raise LedgerAway(f"{self.name}: {error.strerror or type(error).__name__}") from error
 
@@ -129,11 +145,10 @@ class Database:
         assert path is not None
         try:
             Path(path).parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            # Never opened when it is there already: closing it would take away the locks of every connection that this
-            # process has to it (POSIX), and another process would then throw the write-ahead log away under them.
+            # Never one that is there: closing it would drop the locks that SQLite holds on it in this process.
             os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
         except FileExistsError:
-            return
+            pass
         except OSError as error:
             raise LedgerAway(f"{self.name}: {error.strerror}") from error
 

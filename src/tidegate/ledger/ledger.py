@@ -6,26 +6,44 @@ from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
 
+import structlog
 from sqlalchemy import func, select
 
 from tidegate.ledger import audit
-from tidegate.ledger.database import Database
+from tidegate.ledger.database import Database, LedgerAway
+from tidegate.ledger.options import LedgerOptions
 from tidegate.ledger.tables import totals
+from tidegate.ledger.writer import Writer
 
 __all__ = ["Ledger"]
 
 _NANOS_PER_MICRO = 1000
 _HOUR = 3600
 
+_log = structlog.get_logger()
+
 
 class Ledger:
     """Every method blocks on the database; on the event loop, call it with ``asyncio.to_thread``.
 
-    :param database: where it is kept; :meth:`Database.open` it first.
+    :param database: where it is kept; :meth:`Database.open` it first, or :meth:`open` all of this.
+    :param options: how it is written to.
     """
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, options: LedgerOptions | None = None) -> None:
         self.database = database
+        self.writer = Writer(database, options or LedgerOptions())
+
+    def open(self) -> None:
+        """Bring the tables up to date and begin to write. A database that is away is tried again and again.
+
+        :raises ConfigError: the ledger is of a newer version of Tidegate.
+        """
+        try:
+            self.database.open()
+        except LedgerAway as error:
+            _log.error("ledger.away", error=str(error), effect="entries wait in the spool")
+        self.writer.start()
 
     def audit(self, action: str, *, actor: str, subject: str, detail: Mapping[str, Any] | None = None) -> None:
         """Put one admin action on the audit chain, in a transaction of its own.
@@ -57,5 +75,6 @@ class Ledger:
             return Decimal(int(connection.execute(wanted).scalar_one())) / _NANOS_PER_MICRO
 
     def close(self) -> None:
-        """Let go of the database."""
+        """Write what is left and let go of the database."""
+        self.writer.close()
         self.database.close()

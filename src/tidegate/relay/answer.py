@@ -53,6 +53,7 @@ class Answer:
         "done",
         "error",
         "finished",
+        "hide_usage",
         "id",
         "latest",
         "malformed",
@@ -85,6 +86,8 @@ class Answer:
         self.model = ""
         self.created = 0
         self.assembler = ChatAssembler() if collect else None
+        self.hide_usage = False
+        """The reader did not ask for the usage chunk; we did."""
         self._held = 0
         self._seen: set[int] = set()
         self._fatal_malformed = fatal_malformed
@@ -98,6 +101,11 @@ class Answer:
     def finish_reason(self) -> str | None:
         """The upstream's word for the first choice."""
         return self.finished[min(self.finished)] if self.finished else None
+
+    @property
+    def text(self) -> str | None:
+        """The text so far of an answer that is collected; ``None`` of any other."""
+        return None if self.assembler is None else self.assembler.text
 
     @property
     def open_choices(self) -> list[int]:
@@ -160,6 +168,8 @@ class Answer:
         usage = usage_of(chunk)
         if usage is not None:
             self.usage = usage
+            if self.hide_usage and not chunk.choices:
+                return None
         if not self.id:
             self.id, self.model, self.created = chunk.id or "", chunk.model or "", int(chunk.created or 0)
         if self.assembler is not None:

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from time import monotonic
 from typing import Final
 
+import structlog
+
 from tidegate.errors import Overloaded, StaleConnection, TidegateError, UpstreamRefused
 from tidegate.policy.retry import backoff, needs_other_upstream, retryable
 from tidegate.policy.routing import Route
@@ -32,6 +34,8 @@ PATIENCE: Final = 10.0
 
 MAX_STALE: Final = 3
 """Pooled connections that may turn out dead in a row; then a fresh one is asked for anyway."""
+
+_log = structlog.get_logger()
 
 _KEY_TROUBLE: Final = frozenset({401, 403, 429})
 
@@ -151,7 +155,7 @@ async def carry(stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes
             if wait is None:
                 stream.fail(error)
                 return
-            stream.retry()
+            stream.retry(error)
             if wait > 0:
                 await stream.sleep(wait)
     finally:
@@ -160,13 +164,39 @@ async def carry(stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes
 
 
 async def _attempt(stream: Stream, attempt: Attempt, headers: Sequence[tuple[bytes, bytes]]) -> TidegateError | None:
-    """One try, and the same again on a fresh connection when a pooled one turns out to be dead."""
+    """One try, with a question for token counts, and the same without it when that may be what was refused."""
+    client, asks = attempt.client, attempt.client.tells_usage is not False
+    adds = asks and not stream.request.include_usage
+    error = await _ask(stream, attempt, headers, add_usage=adds)
+    if not adds:
+        return error
+    if stream.answer.usage is not None:
+        client.tells_usage = True
+    if client.tells_usage is not None or not _of_the_body(error) or stream.ended:
+        return error
+    error = await _ask(stream, attempt, headers, add_usage=False)
+    if not _of_the_body(error):
+        client.tells_usage = False
+        _log.info("relay.usage_not_told", upstream=client.name)
+    return error
+
+
+def _of_the_body(error: TidegateError | None) -> bool:
+    """The upstream does not understand something in the request."""
+    return isinstance(error, UpstreamRefused) and error.status in (400, 422)
+
+
+async def _ask(
+    stream: Stream, attempt: Attempt, headers: Sequence[tuple[bytes, bytes]], *, add_usage: bool
+) -> TidegateError | None:
+    """One request, and the same again on a fresh connection when a pooled one turns out to be dead."""
     client = attempt.client
-    body = stream.request.upstream_body(attempt.model, add_usage=stream.framing is Framing.JSON)
+    body = stream.request.upstream_body(attempt.model, add_usage=add_usage)
     redact = client.redactor if client.redactor else None
     error: TidegateError | None = None
     for stale in range(MAX_STALE + 1):
         wake = stream.connect(client.name, attempt.model, redact)
+        stream.answer.hide_usage = add_usage and stream.framing is not Framing.JSON
         exchange = None if stale else client.send_now(stream, path=PATH, headers=headers, body=body, key=attempt.key)
         if exchange is not None:
             stream.on_sent(exchange)

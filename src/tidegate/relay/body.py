@@ -8,10 +8,11 @@ from typing import Any, Final, Protocol
 from tidegate.errors import EventTooLarge, TidegateError, UpstreamFailed, UpstreamProtocolError, UpstreamRefused
 from tidegate.relay.answer import Answer
 from tidegate.relay.lane import Lane, NdjsonLane, SseLane
+from tidegate.relay.template import NEVER
 from tidegate.wire.openai_chat import MalformedChunk
 from tidegate.wire.openai_chat.chunk import decode_object
 
-__all__ = ["Head", "Redactor", "Refusal", "WholeBody", "lane_of"]
+__all__ = ["Head", "Redactor", "Refusal", "WholeBody", "lane_of", "text_bytes"]
 
 MAX_REFUSAL: Final = 65536
 """Bytes of an error body that are looked at."""
@@ -139,6 +140,15 @@ def lane_of(
     if first == b"<":
         return UpstreamProtocolError("The upstream answered with a page of HTML or XML in place of a stream.")
     return SseLane(answer, ndjson=ndjson, max_event=max_event, redact=redact, fast=fast)
+
+
+def text_bytes(lane: Lane | WholeBody | Refusal | None, size: int, tokens: int) -> int:
+    """About how many bytes of a body of ``size`` are text, told from the shape of its events; 0: it cannot be told."""
+    if isinstance(lane, WholeBody):
+        return size
+    if not isinstance(lane, SseLane) or lane.template is NEVER:
+        return 0
+    return max(0, size - tokens * (len(lane.template.prefix) + len(lane.template.suffix) + 2))
 
 
 def _error_object(body: bytes) -> dict[str, Any]:

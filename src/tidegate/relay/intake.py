@@ -32,9 +32,10 @@ class Intake:
     :param framing: what the reader wants.
     :param redact: looked at for everything that passes; ``None`` when there is no secret.
     :param texts: makes the filter that the answer's texts pass; ``None`` when they pass as they come.
+    :param collect: keep what the answer says, as every answer in one body does.
     """
 
-    __slots__ = ("_framing", "_options", "answer", "head", "lane", "redact")
+    __slots__ = ("_collect", "_framing", "_options", "answer", "head", "lane", "redact")
 
     def __init__(
         self,
@@ -42,6 +43,8 @@ class Intake:
         options: StreamOptions,
         redact: Redactor | None = None,
         texts: Callable[[], ChatFilter] | None = None,
+        *,
+        collect: bool = False,
     ) -> None:
         self._framing = framing
         self._options = options
@@ -49,7 +52,8 @@ class Intake:
         self.head: ResponseHead | None = None
         self.lane: Lane | WholeBody | Refusal | None = None
         """What the body goes through; ``None`` before its first bytes."""
-        fatal, collect = options.malformed == "fatal", framing is Framing.JSON
+        self._collect = collect = collect or framing is Framing.JSON
+        fatal = options.malformed == "fatal"
         self.answer = (
             Answer(fatal_malformed=fatal, collect=collect)
             if texts is None
@@ -75,11 +79,11 @@ class Intake:
             ndjson=self._framing is Framing.NDJSON,
             max_event=self._options.max_event_bytes,
             redact=self.redact,
-            fast=self._framing is not Framing.JSON and not isinstance(self.answer, FilteredAnswer),
+            fast=not self._collect and not isinstance(self.answer, FilteredAnswer),
         )
         if isinstance(lane, UpstreamProtocolError):
             raise lane
-        streaming = self._framing is not Framing.JSON  # a whole answer wants every chunk decoded
+        streaming = not self._collect  # what is collected wants every chunk decoded
         if streaming and isinstance(lane, SseLane) and isinstance(self.answer, FilteredAnswer):
             lane = RewriteLane(
                 self.answer,

@@ -4,18 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from tidegate.errors import TidegateError
 from tidegate.upstream.exchange import Exchange
 
-__all__ = ["Leg", "Outcome"]
+__all__ = ["Leg", "Outcome", "Tried"]
 
 LINGER: Final = 2.0
 """After the end marker: how long the connection may take to finish its body and go back to the pool."""
 
 Outcome = asyncio.Future[TidegateError | None]
 """The failure that a try met before its first token, or ``None`` once the stream has ended."""
+
+
+class Tried(NamedTuple):
+    """A try that failed before its first token, and was followed by another. Seconds since the request came."""
+
+    upstream: str
+    model: str
+    started: float
+    ended: float
+    error: TidegateError
 
 
 class Leg:

@@ -17,6 +17,7 @@ import structlog
 from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
+from tidegate.relay.accounts import Accounts
 from tidegate.relay.allowance import Allowance
 from tidegate.relay.attempts import Plan, carry
 from tidegate.relay.downstream import Downstream
@@ -63,7 +64,10 @@ class Relay:
         *,
         max_streams: int = 20_000,
         environ: Mapping[str, str] = os.environ,
+        accounts: Accounts | None = None,
     ) -> None:
+        self.accounts = accounts
+        """Keeps the books; ``None`` without a ledger."""
         self.options = options
         self.registry = Registry()
         self.draining = False
@@ -147,6 +151,7 @@ class Relay:
         :param on_disconnect: instead of that of the options, unless it is empty.
         """
         stream_id = os.urandom(16).hex()
+        hits: dict[str, int] = {}
         stream = Stream(
             stream_id=stream_id,
             client=who.id,
@@ -156,11 +161,16 @@ class Relay:
             options=replace(self.options, on_disconnect=on_disconnect) if on_disconnect else self.options,
             settled=self._settled,
             accepted=accepted,
-            texts=partial(_texts, safety, stream_id) if safety.active else None,
+            texts=partial(_texts, safety, stream_id, hits) if safety.active else None,
+            tags=who.tags,
             allowance=allowance,
             headers=also,
+            collect=self.accounts is not None and self.accounts.store_text,
         )
+        stream.hits = hits
         self._hook.opened()
+        if self.accounts is not None:
+            self.accounts.begun(stream)
         self.registry.add(stream)
         stream.open()
         plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
@@ -172,6 +182,8 @@ class Relay:
         if stream.allowance is not None:
             stream.allowance.ended(record)
         self._hook.ended(record)
+        if self.accounts is not None:
+            self.accounts.ended(stream, record)
 
     async def drain(self, timeout: float) -> int:
         """Take no further stream, give the live ones ``timeout`` seconds, then end them with an error they can see.
@@ -196,11 +208,12 @@ class Relay:
             await client.close()
 
 
-def _texts(profile: Profile, stream_id: str) -> ChatFilter:
-    """The filter of one answer. Its digests are under a key that nobody keeps."""
+def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter:
+    """The filter of one answer. It counts what it finds in ``hits``; its digests are under a key that nobody keeps."""
     numbers = count(1)
 
     def note(channel: Channel, hit: Hit) -> None:
+        hits[hit.rule] = hits.get(hit.rule, 0) + 1
         number = next(numbers)
         if number <= MOST_HITS:
             _log.info(

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from time import monotonic
 from typing import Final
@@ -36,14 +36,14 @@ from tidegate.errors import (
 )
 from tidegate.policy.limits import NO_END
 from tidegate.relay.allowance import Allowance
-from tidegate.relay.body import Redactor
+from tidegate.relay.body import Redactor, text_bytes
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing, reason_of
 from tidegate.relay.express import Express
 from tidegate.relay.intake import Intake
 from tidegate.relay.lane import SseLane
-from tidegate.relay.leg import Leg, Outcome
+from tidegate.relay.leg import Leg, Outcome, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
@@ -70,6 +70,8 @@ class Stream:
     :param texts: makes the filter that the answer's texts pass; one for each try.
     :param allowance: how many tokens it may deliver; ``None``: any number.
     :param headers: of its head.
+    :param tags: of the key, for the ledger.
+    :param collect: keep what the answer says.
     """
 
     __slots__ = (
@@ -77,6 +79,7 @@ class Stream:
         "_allowance",
         "_away",
         "_closing",
+        "_collect",
         "_down",
         "_express",
         "_flowing",
@@ -97,13 +100,16 @@ class Stream:
         "client",
         "error",
         "framing",
+        "hits",
         "id",
         "life",
         "malformed",
         "model",
         "request",
         "retries",
+        "tags",
         "timing",
+        "tries",
         "upstream",
     )
 
@@ -121,6 +127,8 @@ class Stream:
         texts: Callable[[], ChatFilter] | None = None,
         allowance: Allowance | None = None,
         headers: Headers = (),
+        tags: object = (),
+        collect: bool = False,
     ) -> None:
         now = monotonic()
         self.id = stream_id
@@ -137,13 +145,19 @@ class Stream:
         self.retries = 0
         self.bytes_in = 0
         self.malformed = 0
+        self.tags = tags
+        self.hits: Mapping[str, int] = {}
+        """What the safety rules found, by rule."""
+        self.tries: tuple[Tried, ...] = ()
+        """Those before the one that counts."""
         self._texts = texts
         self.allowance = allowance
         # Without an end to it, nothing is compared with it.
         self._allowance = None if allowance is None or allowance.tokens >= NO_END else allowance
         if self._allowance is not None:
             self._allowance.bind(self._allow)
-        self._intake = Intake(framing, options, texts=texts)
+        self._collect = collect
+        self._intake = Intake(framing, options, texts=texts, collect=collect)
         self.answer = self._intake.answer
         self._options = options
         self._down = down
@@ -182,6 +196,16 @@ class Stream:
         """The HTTP status that the reader got; 0 before the head was sent."""
         return self._out.status
 
+    @property
+    def settled(self) -> bool:
+        """Everything of it is over."""
+        return self._settled_once
+
+    @property
+    def text_bytes(self) -> int:
+        """About how many bytes of text have come, where the shape of the events tells; else 0."""
+        return text_bytes(self._intake.lane, self.bytes_in, self.answer.tokens)
+
     # What the runner of attempts calls.
 
     @property
@@ -201,7 +225,7 @@ class Stream:
             self._intake.redact = redact  # nothing has come in yet
         else:
             self.malformed += self.answer.malformed
-            self._intake = Intake(self.framing, self._options, redact, self._texts)
+            self._intake = Intake(self.framing, self._options, redact, self._texts, collect=self._collect)
             self.answer = self._intake.answer
             self._out.begin()
         self._express = None
@@ -217,9 +241,12 @@ class Stream:
         """A back-off: done after ``seconds``, or as soon as the stream has ended."""
         return self._leg.sleep(seconds)
 
-    def retry(self) -> None:
+    def retry(self, error: TidegateError) -> None:
         """The attempt failed and another one follows."""
         self.retries += 1
+        started = self.tries[-1].ended if self.tries else 0.0
+        ended = monotonic() - self.timing.accepted
+        self.tries += (Tried(self.upstream, self.model, started, ended, error),)
         self.life.step(Step.RETRY)
         self._arm()
 

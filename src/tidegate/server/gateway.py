@@ -10,13 +10,14 @@ from typing import Any
 import structlog
 
 from tidegate.errors import InvalidRequest
-from tidegate.ledger.database import Database, LedgerAway
+from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
 from tidegate.ledger.price_table import BuiltInPrices
 from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
 from tidegate.policy.meters import Meters
 from tidegate.policy.options import AuthOptions
 from tidegate.policy.prices import Prices
+from tidegate.relay.accounts import Accounts
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.admission import Admission
@@ -48,14 +49,19 @@ class Gateway:
         self.auth = Authenticator(options.auth)
         self.metrics = PrometheusHook(models=_named(options))
         self.shared = shared_limits(options.shared, environ)
+        ledger = options.ledger
+        self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
+        accounts = None
+        if self.ledger is not None:
+            accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
         self.relay = Relay(
             options.upstreams,
             options.stream,
             Hooks([self.metrics, LogHook()]),
             max_streams=options.server.max_streams,
             environ=environ,
+            accounts=accounts,
         )
-        self.ledger = Ledger(Database(_url(options.ledger.url, environ))) if options.ledger.on else None
         self._started = False
         self.keyring = None
         if self.ledger is not None:
@@ -69,8 +75,7 @@ class Gateway:
         )
 
     def _costs(self, options: GatewayOptions) -> Costs:
-        addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
-        return Costs(Prices(options.prices, BuiltInPrices(addresses)), lambda: self.relay.router)
+        return Costs(_prices(options), lambda: self.relay.router)
 
     def _shared_state(self) -> tuple[bool, int, int]:
         assert self.shared is not None
@@ -88,10 +93,7 @@ class Gateway:
         if self._started or self.ledger is None:
             return
         self._started = True
-        try:
-            await asyncio.to_thread(self.ledger.database.open)
-        except LedgerAway as error:
-            _log.error("ledger.away", error=str(error))
+        await asyncio.to_thread(self.ledger.open)
 
     async def who(self, scope: MutableMapping[str, Any]) -> Principal:
         """Who a request comes from. Waits only for the ledger, and for that only when it has to be asked.
@@ -133,6 +135,8 @@ class Gateway:
         self.auth, self.safety = auth, safety
         self.admission.meters = Meters(options.limits)
         self.admission.cost = self._costs(options)
+        if self.relay.accounts is not None:
+            self.relay.accounts.prices = _prices(options)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 
@@ -164,6 +168,11 @@ def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:
 
 def _url(url: str, environ: Mapping[str, str]) -> str:
     return resolve(url, environ) if url.startswith(("env:", "file:")) else url
+
+
+def _prices(options: GatewayOptions) -> Prices:
+    addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
+    return Prices(options.prices, BuiltInPrices(addresses))
 
 
 def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:

@@ -41,6 +41,8 @@ class UpstreamClient:
         self.name = options.name
         self.keys = KeyPool()
         self.redactor = Redactor()
+        self.tells_usage: bool | None = None if options.ask_usage else False
+        """Whether it takes ``stream_options.include_usage``; ``None`` as long as nobody knows."""
         self._environ = environ
         try:
             url = urlsplit(options.base_url)

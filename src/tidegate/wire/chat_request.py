@@ -22,6 +22,7 @@ _OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _TRUE: Final = msgspec.Raw(b"true")
 _INCLUDE_USAGE: Final = msgspec.Raw(b'{"include_usage":true}')
+_ASKING: Final = b',"stream_options":{"include_usage":true}}'
 
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
@@ -38,10 +39,12 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     def upstream_body(self, model: str, *, add_usage: bool = False) -> bytes:
         """The body for the upstream: always ``stream: true``, under the upstream's own model name.
 
-        :param add_usage: ask for a usage chunk although the client did not (a non-streamed answer carries usage).
+        :param add_usage: ask for a usage chunk although the client did not.
         """
         if self.stream and model == self.model and not (add_usage and not self.include_usage):
             return self.body
+        if self.stream and model == self.model and "stream_options" not in self.fields:
+            return self.body.rstrip()[:-1] + _ASKING  # everything else byte for byte
         fields = dict(self.fields)
         fields["model"] = msgspec.Raw(msgspec.json.encode(model))
         fields["stream"] = _TRUE

@@ -137,37 +137,40 @@ _SUMS = (
     "estimated",
     "unpriced",
 )
-_ADD = ", ".join(f"{name} = totals.{name} + excluded.{name}" for name in _SUMS)
 
-# A stream is its final leg; a leg that cost nothing because it brought nothing is not unpriced.
-_FIGURES = """NEW.final, NEW.prompt_tokens, NEW.cached_tokens, NEW.output_tokens, NEW.reasoning_tokens,
-  COALESCE(NEW.cost, 0), NEW.final * NEW.estimated,
-  CASE WHEN NEW.cost IS NULL AND NEW.prompt_tokens + NEW.output_tokens > 0 THEN NEW.final ELSE 0 END"""
-_HOUR = "CAST(NEW.ended_at / 3600 AS INTEGER)"
 
-_SQLITE = (
-    f"""CREATE TRIGGER legs_totals AFTER INSERT ON legs BEGIN
-INSERT INTO totals SELECT dimension, value, NEW.reason, {_HOUR}, {_FIGURES} FROM (
+def _change(row: str, sign: str, *, hour: str, tags: str) -> str:
+    """Add (``+``) or take away (``-``) the leg ``row``. A stream is its final leg; what cost nothing because it brought
+    nothing is not unpriced.
+    """
+    sums = ", ".join(f"{name} = totals.{name} {sign} excluded.{name}" for name in _SUMS)
+    return f"""INSERT INTO totals SELECT dimension, value, {row}.reason, {hour}, {row}.final,
+  {row}.prompt_tokens, {row}.cached_tokens, {row}.output_tokens, {row}.reasoning_tokens, COALESCE({row}.cost, 0),
+  {row}.final * {row}.estimated,
+  CASE WHEN {row}.cost IS NULL AND {row}.prompt_tokens + {row}.output_tokens > 0 THEN {row}.final ELSE 0 END
+FROM (
   SELECT 'all' AS dimension, '' AS value
-  UNION ALL SELECT 'key', NEW.key_id
-  UNION ALL SELECT 'model', NEW.model
-  UNION ALL SELECT 'tag', tag.key || '=' || tag.value FROM json_each(NEW.tags) AS tag
-) WHERE true
-ON CONFLICT (dimension, value, reason, hour) DO UPDATE SET {_ADD};
-END""",
-)
+  UNION ALL SELECT 'key', {row}.key_id
+  UNION ALL SELECT 'model', {row}.model
+  UNION ALL SELECT 'tag', tag.key || '=' || tag.value FROM {tags} AS tag
+) AS entries WHERE true
+ON CONFLICT (dimension, value, reason, hour) DO UPDATE SET {sums};"""
 
-_POSTGRESQL = (
-    f"""CREATE FUNCTION legs_totals() RETURNS trigger LANGUAGE plpgsql AS $$
-BEGIN
-INSERT INTO totals SELECT dimension, value, NEW.reason, FLOOR(NEW.ended_at / 3600)::bigint, {_FIGURES} FROM (
-  SELECT 'all' AS dimension, '' AS value
-  UNION ALL SELECT 'key', NEW.key_id
-  UNION ALL SELECT 'model', NEW.model
-  UNION ALL SELECT 'tag', tag.key || '=' || tag.value FROM jsonb_each_text(NEW.tags::jsonb) AS tag
-) AS entries
-ON CONFLICT (dimension, value, reason, hour) DO UPDATE SET {_ADD};
-RETURN NULL;
-END $$""",
-    "CREATE TRIGGER legs_totals AFTER INSERT ON legs FOR EACH ROW EXECUTE FUNCTION legs_totals()",
-)
+
+def _on_sqlite(event: str, row: str, sign: str) -> str:
+    change = _change(row, sign, hour=f"CAST({row}.ended_at / 3600 AS INTEGER)", tags=f"json_each({row}.tags)")
+    return f"CREATE TRIGGER totals_{event} AFTER {event} ON legs BEGIN {change} END"
+
+
+def _on_postgresql(event: str, row: str, sign: str) -> tuple[str, str]:
+    change = _change(
+        row, sign, hour=f"FLOOR({row}.ended_at / 3600)::bigint", tags=f"jsonb_each_text({row}.tags::jsonb)"
+    )
+    return (
+        f"CREATE FUNCTION totals_{event}() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {change} RETURN NULL; END $$",
+        f"CREATE TRIGGER totals_{event} AFTER {event} ON legs FOR EACH ROW EXECUTE FUNCTION totals_{event}()",
+    )
+
+
+_SQLITE = (_on_sqlite("insert", "NEW", "+"), _on_sqlite("delete", "OLD", "-"))
+_POSTGRESQL = (*_on_postgresql("insert", "NEW", "+"), *_on_postgresql("delete", "OLD", "-"))

@@ -1,0 +1,114 @@
+"""What the gateway tells the ledger of a stream, as it stands in the spool: JSON, one entry a line."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import TypeAlias
+
+import msgspec
+
+__all__ = ["Begun", "Ended", "Item", "LegRow", "clean", "decode", "digest", "encode", "tags_json"]
+
+MAX_NAME = 256
+"""Characters of a word that an upstream or a client chose."""
+
+GATEWAY_CRASH = "gateway_crash"
+"""The reason of a stream whose gateway died before it could say how it ended."""
+
+
+class Begun(msgspec.Struct, frozen=True, tag="begun", tag_field="is"):
+    """A stream has begun."""
+
+    stream_id: str
+    instance: str
+    key_id: str
+    tags: str
+    model: str
+    framing: str
+    started_at: float
+
+
+class LegRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One row of ``tables.legs``; the fields are its columns, in their order."""
+
+    id: str
+    stream_id: str
+    leg: int
+    final: int
+    instance: str
+    key_id: str
+    tags: str
+    model: str
+    served_model: str
+    upstream: str
+    framing: str
+    started_at: float
+    ended_at: float
+    ttft: float | None = None
+    tpot: float | None = None
+    prompt_tokens: int = 0
+    cached_tokens: int = 0
+    output_tokens: int = 0
+    reasoning_tokens: int = 0
+    audio_tokens: int = 0
+    delivered: int = 0
+    estimated: int = 0
+    cost: int | None = None
+    reason: str
+    finish_reason: str | None = None
+    status: int = 0
+    error_code: str | None = None
+    retries: int = 0
+    bytes_in: int = 0
+    bytes_out: int = 0
+    safety: str | None = None
+
+
+class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="is"):
+    """A stream has ended: all of its legs, in order, and its texts where they are kept."""
+
+    legs: list[LegRow]
+    prompt: str | None = None
+    answer: str | None = None
+
+    @property
+    def stream_id(self) -> str:
+        return self.legs[-1].stream_id
+
+
+Item: TypeAlias = Begun | Ended
+
+_encode = msgspec.json.Encoder().encode
+_sorted = msgspec.json.Encoder(order="sorted").encode
+_decoder: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Begun | Ended)
+
+
+def encode(item: Item) -> bytes:
+    """One line, without its end."""
+    return _encode(item)
+
+
+def decode(line: bytes) -> Item:
+    """The entry of a line.
+
+    :raises msgspec.DecodeError: it is none.
+    """
+    return _decoder.decode(line)
+
+
+def digest(row: LegRow) -> str:
+    """What the audit chain remembers of a row: SHA-256 of its columns as a JSON array."""
+    return hashlib.sha256(_encode(msgspec.structs.astuple(row))).hexdigest()
+
+
+def clean(text: str | None) -> str | None:
+    """A word that somebody else chose, as every database takes it: no NUL, no half of a character, not endless."""
+    if text is None:
+        return None
+    return text[:MAX_NAME].replace("\x00", "").encode("utf-8", "replace").decode()
+
+
+def tags_json(tags: object) -> str:
+    """The tags of a key as a JSON object with sorted names; ``{}`` when there are none."""
+    pairs = dict(tags) if tags else {}  # type: ignore[call-overload]
+    return _sorted({str(name): str(value) for name, value in pairs.items()}).decode()

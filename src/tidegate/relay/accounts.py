@@ -1,0 +1,225 @@
+"""What a stream leaves in the ledger: its legs, its tokens, its cost. On the event loop that is one ``append``; the
+rest happens in the ledger's thread, when the stream is over and nothing of it changes any more.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+from typing import Any, Final, NamedTuple, Protocol
+
+import msgspec
+
+from tidegate.events import Usage
+from tidegate.ledger.entries import Begun, Ended, Item, LegRow, clean, tags_json
+from tidegate.ledger.tokens import TokenCounter
+from tidegate.policy.prices import Prices
+from tidegate.relay.endings import Framing, reason_of
+from tidegate.relay.stream import Stream
+from tidegate.telemetry.record import StreamRecord
+
+__all__ = ["Accounts", "Spent", "Tally"]
+
+LONG_DELTA: Final = 16.0
+"""Bytes of text in a mean delta above which deltas are not tokens: words have five letters, tokens four."""
+
+_UNSEEN: Final = frozenset({"connect_timeout", "upstream_refused", "upstream_error"})
+"""Reasons of streams without a token whose prompt no model has seen."""
+
+_NANOS: Final = 1000
+
+
+class Book(Protocol):
+    """Where the entries go (:class:`tidegate.ledger.writer.Writer`)."""
+
+    instance: str
+    """This run of the gateway."""
+
+    def put(self, pending: Callable[[], Item | None]) -> None:
+        """Have an entry made, in another thread, and kept."""
+
+
+class Spent(NamedTuple):
+    """What one ended stream used."""
+
+    model: str
+    usage: Usage
+    cost: Decimal | None
+    """Micro-dollars; ``None``: no price is known."""
+
+
+class Tally:
+    """Tokens and cost of everything since the start, by model; for ``/metrics``. Written by the ledger's thread."""
+
+    def __init__(self) -> None:
+        self.tokens: Counter[tuple[str, str, bool]] = Counter()
+        """By model, kind (``prompt``, ``cached``, ``output``, ``reasoning``) and whether it is estimated."""
+        self.cost: Counter[str] = Counter()
+        """Nano-dollars by model."""
+        self.unpriced: Counter[str] = Counter()
+        """Streams by model."""
+
+    def add(self, spent: Spent) -> None:
+        model, usage, cost = spent
+        for kind, count in (
+            ("prompt", usage.prompt_tokens),
+            ("cached", usage.cached_tokens),
+            ("output", usage.output_tokens),
+            ("reasoning", usage.reasoning_tokens),
+        ):
+            if count:
+                self.tokens[(model, kind, usage.estimated)] += count
+        if cost is not None:
+            self.cost[model] += round(cost * _NANOS)
+        elif usage.prompt_tokens or usage.output_tokens:
+            self.unpriced[model] += 1
+
+
+class Accounts:
+    """Keeps the books of every stream.
+
+    :param book: takes them.
+    :param store_text: keep prompts and answers.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        prices: Prices,
+        *,
+        counter: TokenCounter | None = None,
+        store_text: bool = False,
+    ) -> None:
+        self._book = book
+        self.prices = prices
+        self._counter = counter or TokenCounter()
+        self.store_text = store_text
+        self.tally = Tally()
+
+    def begun(self, stream: Stream) -> None:
+        """A stream has begun."""
+        self._book.put(partial(self._begun, stream))
+
+    def ended(self, stream: Stream, record: StreamRecord) -> None:
+        """It has ended."""
+        self._book.put(partial(self._ended, stream, record))
+
+    def _begun(self, stream: Stream) -> Begun | None:
+        if stream.settled:
+            return None  # the end says it all
+        return Begun(
+            stream_id=stream.id,
+            instance=self._book.instance,
+            key_id=stream.client,
+            tags=tags_json(stream.tags),
+            model=stream.request.model,
+            framing=stream.framing.value,
+            started_at=stream.accepted_at,
+        )
+
+    def _ended(self, stream: Stream, record: StreamRecord) -> Ended:
+        usage = self.usage(stream, record)
+        cost = self.prices.cost(record.served_model, record.upstream, usage, record.accepted_at)
+        self.tally.add(Spent(record.model, usage, cost))
+        ended = record.accepted_at + record.duration
+        tags, tries = tags_json(stream.tags), stream.tries
+        legs = [
+            self._leg(
+                stream,
+                number,
+                tags=tags,
+                served_model=tried.model,
+                upstream=tried.upstream,
+                started_at=record.accepted_at + tried.started,
+                ended_at=record.accepted_at + tried.ended,
+                reason=reason_of(tried.error).value,
+                status=tried.error.status,
+                error_code=clean(tried.error.code),
+            )
+            for number, tried in enumerate(tries)
+        ]
+        legs.append(
+            self._leg(
+                stream,
+                len(tries),
+                final=1,
+                tags=tags,
+                served_model=clean(record.served_model) or "",
+                upstream=record.upstream,
+                started_at=record.accepted_at + (tries[-1].ended if tries else 0.0),
+                ended_at=ended,
+                ttft=record.ttft,
+                tpot=record.tpot,
+                prompt_tokens=usage.prompt_tokens,
+                cached_tokens=usage.cached_tokens,
+                output_tokens=usage.output_tokens,
+                reasoning_tokens=usage.reasoning_tokens,
+                audio_tokens=usage.audio_prompt_tokens + usage.audio_output_tokens,
+                delivered=0 if stream.framing is Framing.JSON and record.status != 200 else record.tokens,
+                estimated=int(usage.estimated),
+                cost=None if cost is None else round(cost * _NANOS),
+                reason=record.reason,
+                finish_reason=clean(record.finish_reason),
+                status=record.status,
+                error_code=clean(record.error_code),
+                retries=record.retries,
+                bytes_in=record.bytes_in,
+                bytes_out=record.bytes_out,
+                safety=msgspec.json.encode(stream.hits).decode() if stream.hits else None,
+            )
+        )
+        return Ended(legs=legs, **self._texts(stream))
+
+    def _leg(self, stream: Stream, number: int, *, final: int = 0, **fields: Any) -> LegRow:
+        return LegRow(
+            id=f"{stream.id}/{number}",
+            stream_id=stream.id,
+            leg=number,
+            final=final,
+            instance=self._book.instance,
+            key_id=stream.client,
+            model=stream.request.model,
+            framing=stream.framing.value,
+            **fields,
+        )
+
+    def _texts(self, stream: Stream) -> dict[str, str]:
+        if not self.store_text:
+            return {}
+        prompt = stream.request.body.decode("utf-8", "replace").replace("\x00", "")
+        return {"prompt": prompt, "answer": (stream.answer.text or "").replace("\x00", "")}
+
+    def usage(self, stream: Stream, record: StreamRecord) -> Usage:
+        """What a stream used: in the upstream's words, else as well as it can be told."""
+        told = record.usage
+        if told is not None:
+            if told.output_tokens >= record.tokens or stream.answer.complete:
+                return told
+            # It was told on the way, and there was more to come.
+            return msgspec.structs.replace(told, output_tokens=record.tokens, estimated=True)
+        if not record.tokens and (record.queue_time is None or record.reason in _UNSEEN):
+            return Usage()
+        prompt = self._prompt(stream)
+        return Usage(prompt_tokens=prompt, output_tokens=self._output(stream, record, prompt), estimated=True)
+
+    def _prompt(self, stream: Stream) -> int:
+        fields = stream.request.fields
+        tools = fields.get("tools")
+        return self._counter.prompt(
+            msgspec.json.decode(fields["messages"]), None if tools is None else msgspec.json.decode(tools)
+        )
+
+    def _output(self, stream: Stream, record: StreamRecord, prompt: int) -> int:
+        """One delta is one token at nearly every upstream; where deltas are long, their text is counted."""
+        deltas = record.tokens
+        text = stream.answer.text
+        size = stream.text_bytes if text is None else len(text.encode("utf-8", "replace"))
+        if not deltas or size / deltas <= LONG_DELTA:
+            return deltas
+        if text is not None:
+            return max(deltas, self._counter.text(text))
+        # Its text is gone. The prompt's tell how many bytes a token has in this language.
+        asked = len(stream.request.fields["messages"])
+        return max(deltas, round(size * prompt / asked) if asked and prompt else round(size / 4))
