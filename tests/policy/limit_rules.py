@@ -113,7 +113,7 @@ class Rules:
         assert refusal.wait is None
 
     def test_a_stream_gets_more_until_there_is_none(self, table: Table) -> None:
-        grant = granted(table.admit([tokens(100)], ask(10, 20)))
+        grant = granted(table.admit([requests(5), streams(5), tokens(100)], ask(10, 20)))
         assert table.more(grant, 84) == 84
         assert table.more(grant, 148) == 90
         refusal = refused(table.more(grant, 148))

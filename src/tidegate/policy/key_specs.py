@@ -100,7 +100,7 @@ def expiry_of(value: Any, now: float) -> float | None:
 
 def _shown(name: Any) -> str:
     text = str(name)[:40]
-    return text if text.isprintable() else ascii(text)
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def _name(value: Any) -> str:
