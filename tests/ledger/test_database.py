@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -10,47 +12,10 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from tests.fakes.postgres import Postgres
+from tests.ledger.rows import leg
 from tidegate.errors import ConfigError
 from tidegate.ledger.database import Database, LedgerAway, check_url, revisions
 from tidegate.ledger.tables import legs, meta, metadata, totals
-
-
-def leg(number: int, **given: object) -> dict[str, object]:
-    """A row of ``legs``."""
-    row: dict[str, object] = {
-        "id": f"{number:032x}/0",
-        "stream_id": f"{number:032x}",
-        "leg": 0,
-        "final": 1,
-        "instance": "here",
-        "key_id": "app",
-        "tags": '{"team":"blue"}',
-        "model": "m",
-        "served_model": "m",
-        "upstream": "main",
-        "framing": "sse",
-        "started_at": 7200.0,
-        "ended_at": 7201.5,
-        "ttft": 0.5,
-        "tpot": 0.01,
-        "prompt_tokens": 10,
-        "cached_tokens": 1,
-        "output_tokens": 5,
-        "reasoning_tokens": 0,
-        "audio_tokens": 0,
-        "delivered": 5,
-        "estimated": 0,
-        "cost": 1500,
-        "reason": "stop",
-        "finish_reason": "stop",
-        "status": 200,
-        "error_code": None,
-        "retries": 0,
-        "bytes_in": 100,
-        "bytes_out": 100,
-        "safety": None,
-    }
-    return {**row, **given}
 
 
 class TestOpening:
@@ -97,6 +62,19 @@ class TestOpening:
             database.open()
         assert "newer version of Tidegate" in refused.value.message
         assert f"up to {revisions()[-1]}" in refused.value.message
+
+    def test_opening_again_leaves_the_locks_of_sqlite_alone(self, tmp_path: Path) -> None:
+        """Whoever closes the file in a process that has it open drops its locks, and others then take its log away."""
+        url = f"sqlite:///{tmp_path / 'tidegate.db'}"
+        made = Database(url)
+        made.open()
+        made.open()
+        with made.reading() as connection:
+            assert connection.execute(select(meta)).all() == []
+            look = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT count(*) FROM meta').fetchone()"
+            subprocess.run([sys.executable, "-c", look, tmp_path / "tidegate.db"], check=True, timeout=30)
+            assert (tmp_path / "tidegate.db-wal").exists()
+        made.close()
 
     def test_a_sqlite_file_is_for_its_owner_only(self, tmp_path: Path) -> None:
         made = Database(f"sqlite:///{tmp_path / 'new' / 'tidegate.db'}")

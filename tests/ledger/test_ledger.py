@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from tests.ledger.test_database import leg
+from tests.ledger.rows import leg
 from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
 from tidegate.ledger.tables import audit, legs

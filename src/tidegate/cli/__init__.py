@@ -31,17 +31,21 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "batch": ("tidegate.cli.batch:batch", "Answer a file of requests, resumably."),
     "config": ("tidegate.cli.config:config", "Check a configuration, or print an example."),
     "keys": ("tidegate.cli.keys:keys", "Make, list, rotate and revoke the keys that applications use."),
+    "usage": ("tidegate.cli.usage:usage", "Show who used what, and what it cost."),
+    "audit": ("tidegate.cli.audit:audit", "Check or export the audit chain."),
     "safety": ("tidegate.cli.safety:safety", "Show what a safety profile does to a text."),
     "version": ("tidegate.cli.version:version", "Print the version."),
 }
 # Modules of extras, and which extra brings them.
 EXTRAS: Mapping[str, str] = {
+    "alembic": "server",
     "httptools": "server",
     "matplotlib": "bench",
     "prometheus_client": "server",
     "prompt_toolkit": "terminal",
     "redis": "redis",
     "rich": "terminal",
+    "sqlalchemy": "server",
     "starlette": "server",
     "structlog": "server",
     "uvicorn": "server",

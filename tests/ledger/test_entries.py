@@ -1,0 +1,44 @@
+"""ledger/entries.py: what stands in the spool."""
+
+from __future__ import annotations
+
+import msgspec
+import pytest
+
+from tests.ledger.rows import begun, ended, leg_row
+from tidegate.ledger.entries import LegRow, clean, decode, digest, encode, tags_json
+from tidegate.ledger.tables import legs
+
+
+def test_a_legs_fields_are_the_tables_columns_in_order() -> None:
+    assert [field.name for field in msgspec.structs.fields(LegRow)] == [column.name for column in legs.columns]
+
+
+@pytest.mark.parametrize("item", [begun(1), ended(2), ended(3, cost=None, ttft=None, safety='{"email":1}')])
+def test_what_is_encoded_is_decoded(item: object) -> None:
+    line = encode(item)  # type: ignore[arg-type]
+    assert b"\n" not in line
+    assert decode(line) == item
+
+
+def test_the_digest_tells_every_column() -> None:
+    row = leg_row(1)
+    changed = [
+        digest(msgspec.structs.replace(row, **{field.name: 7 if field.type is not str else "x"}))
+        for field in msgspec.structs.fields(LegRow)
+    ]
+    assert digest(row) not in changed
+    assert digest(row) == digest(leg_row(1))
+
+
+@pytest.mark.parametrize(
+    ("text", "kept"), [(None, None), ("stop", "stop"), ("a\x00b", "ab"), ("\ud800", "?"), ("x" * 1000, "x" * 256)]
+)
+def test_a_word_of_somebody_else_fits_every_database(text: str | None, kept: str | None) -> None:
+    assert clean(text) == kept
+
+
+def test_tags_are_an_object_with_sorted_names() -> None:
+    assert tags_json({"team": "blue", "cost": "1"}) == '{"cost":"1","team":"blue"}'
+    assert tags_json((("a", "b"),)) == '{"a":"b"}'
+    assert tags_json(()) == tags_json(None) == "{}"
