@@ -59,12 +59,17 @@ class Gate:
         return await ask(self.rig.port, path, question(model, **fields), bearing(key))
 
     async def open(self, key: str, model: str = "sim/default?tokens=100000") -> Reader:
-        """A stream, and its first token."""
-        reader = await Reader.connect(self.rig.port)
-        reader.send(request_bytes(SSE, json.dumps(question(model)).encode(), bearing(key)))
-        assert await reader.head() == 200
-        await reader.until(b'"content":"T')
-        return reader
+        """A stream, and its first token; tried again while the one before it is on its way out."""
+        for _ in range(400):
+            reader = await Reader.connect(self.rig.port)
+            reader.send(request_bytes(SSE, json.dumps(question(model)).encode(), bearing(key)))
+            if await reader.head() == 200:
+                await reader.until(b'"content":"T')
+                return reader
+            await reader.rest()
+            await reader.close()
+            await asyncio.sleep(0.05)
+        raise AssertionError(f"no stream: {reader.body!r}")
 
     async def metric(self, name: str) -> dict[str, float]:
         body = (await ask(self.rig.port, "/metrics", None, method="GET")).body.decode()
@@ -289,7 +294,7 @@ class TestStreams:
     @where
     def test_a_slot_comes_back_however_a_stream_ends(self, fast: bool, path: str, shared: bool, redis_url: str) -> None:
         async def case() -> None:
-            waits = {"first_token_timeout": 0.3, "idle_timeout": 0.3, "retry_attempts": 0}
+            waits = {"first_token_timeout": 1.0, "idle_timeout": 1.0, "retry_attempts": 0}
             folder = Path(tempfile.mkdtemp(prefix="tg-limits-"))
             key = new_key()
             auth = AuthOptions(keys=(StaticKey(id="one", hash=hash_key(key), concurrent=1, tpm=1_000_000),))
@@ -301,6 +306,8 @@ class TestStreams:
             async with rig(fast=fast, auth=auth, sections=sections, models=("sim/*",), **waits) as found:
                 client = Gate(found)
                 for name, model in ENDS.items():
+                    if name.startswith("silent") and path != SSE:
+                        continue  # a second each
                     reader = await retried(client, key, model, path)
                     assert reader.status != 429, name
                 for leaving in (leave_at_once, leave_in_the_middle, cancel, soft_stop):
@@ -388,6 +395,7 @@ class TestVirtualKeys:
                 await live.rest()
                 assert live.error is not None
                 assert live.error["code"] == "key_revoked"
+                await live.close()
                 assert len(found.rig.gateway.relay.registry) == 1
                 left.hang_up()
 
@@ -406,6 +414,7 @@ class TestVirtualKeys:
                 await asyncio.to_thread(keys.revoke, made["id"], cut=True)
                 await live.rest()
                 assert live.error is not None
+                await live.close()
                 assert (await found.ask(made["key"])).status == 401
 
         run(case())
@@ -435,7 +444,9 @@ class TestVirtualKeys:
 
         run(case())
 
-    @pytest.mark.parametrize("token", [new_key(), "tg-short", "tg-" + "x" * 49, "tg-\xff"])
+    @pytest.mark.parametrize(
+        "token", ["tg-oV5IKogNSRD3dS64aENkoIUZQ5lnz7t0HvL23l0t08944QOFd", "tg-short", "tg-" + "x" * 49, "tg-\xff"]
+    )
     def test_every_key_that_is_nobodys_gets_the_same_answer(self, token: str) -> None:
         async def case() -> None:
             async with gate() as found:
@@ -523,6 +534,7 @@ class TestVirtualKeys:
                 (await found.open(key, "sim/default?tokens=60&tps=300")).hang_up()
                 record = await found.rig.ended()
                 assert record.reason == "client_cancel"
-                assert record.tokens > 20
+                assert record.usage is not None
+                assert record.usage.output_tokens == 60
 
         run(case())
