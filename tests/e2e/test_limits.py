@@ -6,23 +6,22 @@ import asyncio
 import json
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.e2e.faces import SSE, both, face, question
-from tests.fakes.gateway import Rig, rig, run, simulator_options, until
+from tests.fakes.gateway import rig, run, until
+from tests.fakes.limited import Gate, bearing, gate
 from tests.fakes.reader import Reader, ask, request_bytes
 from tests.fakes.redis import RedisServer
 from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.keys import hash_key, new_key
-from tidegate.policy.options import AuthOptions, LimitOptions, ModelLimit, PriceOptions, StaticKey, TagLimit
+from tidegate.policy.options import AuthOptions, LimitOptions, ModelLimit, StaticKey, TagLimit
 from tidegate.shared.options import SharedOptions
 
-ADMIN = new_key()
 LONG = "sim/default?tokens=5000&tps=0"
 """More than any limit here, as fast as the socket takes it: hundreds of tokens in one read."""
 PACED = "sim/default?tokens=5000&tps=2000"
@@ -38,68 +37,6 @@ def redis_url() -> Iterator[str]:
     yield server.url
     server.kill()
     shutil.rmtree(folder)
-
-
-class Gate:
-    """A gateway with one admin, and a client of it."""
-
-    def __init__(self, found: Rig) -> None:
-        self.rig = found
-
-    async def key(self, **spec: Any) -> dict[str, Any]:
-        answer = await self.admin("POST", "/admin/keys", {"name": "app", **spec})
-        assert answer.status == 201, answer.body
-        made: dict[str, Any] = json.loads(answer.body)
-        return made
-
-    async def admin(self, method: str, path: str, body: Any = None) -> Reader:
-        return await ask(self.rig.port, path, body, bearing(ADMIN), method)
-
-    async def ask(self, key: str, model: str = "sim/default", path: str = SSE, **fields: Any) -> Reader:
-        return await ask(self.rig.port, path, question(model, **fields), bearing(key))
-
-    async def open(self, key: str, model: str = "sim/default?tokens=100000") -> Reader:
-        """A stream, and its first token; tried again while the one before it is on its way out."""
-        for _ in range(400):
-            reader = await Reader.connect(self.rig.port)
-            reader.send(request_bytes(SSE, json.dumps(question(model)).encode(), bearing(key)))
-            if await reader.head() == 200:
-                await reader.until(b'"content":"T')
-                return reader
-            await reader.rest()
-            await reader.close()
-            await asyncio.sleep(0.05)
-        raise AssertionError(f"no stream: {reader.body!r}")
-
-    async def metric(self, name: str) -> dict[str, float]:
-        body = (await ask(self.rig.port, "/metrics", None, method="GET")).body.decode()
-        rows = (line.rpartition(" ") for line in body.splitlines() if line.startswith(name))
-        return {label.removeprefix(name): float(value) for label, _, value in rows}
-
-
-def bearing(key: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {key}"}
-
-
-@asynccontextmanager
-async def gate(
-    *, fast: bool = True, keys: tuple[StaticKey, ...] = (), redis: str = "", **sections: Any
-) -> AsyncIterator[Gate]:
-    folder = Path(tempfile.mkdtemp(prefix="tg-limits-"))
-    admin = StaticKey(id="root", hash=hash_key(ADMIN), admin=True)
-    given = {
-        "ledger": LedgerOptions(url=f"sqlite:///{folder / 'tidegate.db'}", spool=str(folder / "spool")),
-        "prices": (PriceOptions(model="sim/priced*", input=1.0, output=1000.0),),
-        "shared": SharedOptions(redis=redis, prefix=folder.name, redis_timeout=20.0),
-        **sections,
-    }
-    try:
-        auth = AuthOptions(keys=(admin, *keys))
-        simulated = simulator_options(tokens=0)
-        async with rig(fast=fast, auth=auth, sections=given, simulated=simulated, api_keys=()) as found:
-            yield Gate(found)
-    finally:
-        shutil.rmtree(folder)
 
 
 def assert_limited(reader: Reader, cause: str = "rate_limit_exceeded") -> dict[str, Any]:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
+import msgspec
+
 from tidegate.errors import LimitReached, OutOfBudget, Overloaded, RateLimited, TidegateError
 from tidegate.events import Usage
 from tidegate.policy.budgets import dollars
@@ -154,6 +156,9 @@ class Entry:
             # Without a token the model has not answered, unless nobody waited for it.
             read = record.tokens or (record.reason == "client_cancel" and record.queue_time is not None)
             usage = Usage(self.grant.ask.prompt if read else 0, record.tokens, estimated=True)
+        elif usage.output_tokens < record.tokens and record.reason not in BY_ITSELF:
+            # It was told on the way, and there was more to come.
+            usage = msgspec.structs.replace(usage, output_tokens=record.tokens, estimated=True)
         if record.reason in BY_ITSELF:
             self._admission.expectations.learn(self._model, usage.output_tokens)
         cost = 0 if self._who.quota.budget is None else self._admission.cost.of(record, usage)
