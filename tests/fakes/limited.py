@@ -42,7 +42,7 @@ class Gate:
     async def ask(self, key: str, model: str = "sim/default", path: str = SSE, **fields: Any) -> Reader:
         return await ask(self.rig.port, path, question(model, **fields), bearing(key))
 
-    async def open(self, key: str, model: str = "sim/default?tokens=100000") -> Reader:
+    async def open(self, key: str, model: str = "sim/default?tokens=5000") -> Reader:
         """A stream, and its first token; tried again while the one before it is on its way out."""
         for _ in range(400):
             reader = await Reader.connect(self.rig.port)
