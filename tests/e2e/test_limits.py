@@ -231,7 +231,7 @@ class TestStreams:
     @where
     def test_a_slot_comes_back_however_a_stream_ends(self, fast: bool, path: str, shared: bool, redis_url: str) -> None:
         async def case() -> None:
-            waits = {"first_token_timeout": 1.0, "idle_timeout": 1.0, "retry_attempts": 0}
+            waits: dict[str, Any] = {"first_token_timeout": 1.0, "idle_timeout": 1.0, "retry_attempts": 0}
             folder = Path(tempfile.mkdtemp(prefix="tg-limits-"))
             key = new_key()
             auth = AuthOptions(keys=(StaticKey(id="one", hash=hash_key(key), concurrent=1, tpm=1_000_000),))

@@ -68,5 +68,5 @@ def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPa
     table.now += 2 * MINUTE
     for number in range(20, 31):
         granted(table.admit([requests(1, f"key:{number}"), budget(10, subject=f"key:{number}")], ask(0, 1, 0, 1.0)))
-    assert len(table.limits._windows) == 11
+    assert len(table.limits._requests) == 11
     assert {purse.held for purse in table.limits._purses.values()} == {1}

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from tidegate.policy import meters
 from tidegate.policy.budgets import NANOS, Budget, Period
 from tidegate.policy.limits import Kind, Meter
 from tidegate.policy.meters import UNLIMITED, Meters, Quota
@@ -17,7 +20,7 @@ def nothing(_: str, __: Period) -> int:
 def of(
     options: LimitOptions, quota: Quota = UNLIMITED, tags: dict[str, str] | None = None, model: str = "m"
 ) -> list[Meter]:
-    return Meters(options).of("k", quota, tags or {}, model, NOW, nothing)
+    return list(Meters(options).of("k", quota, tuple((tags or {}).items()), model, NOW, nothing))
 
 
 def test_without_limits_there_is_none() -> None:
@@ -46,13 +49,13 @@ def test_a_budget_is_of_its_period_and_knows_what_is_spent() -> None:
         return 7
 
     quota = Quota(budget=Budget(NANOS, "day"))
-    (meter,) = Meters(LimitOptions()).of("k", quota, {}, "m", NOW, spent)
+    (meter,) = Meters(LimitOptions()).of("k", quota, (), "m", NOW, spent)
     assert meter.kind is Kind.BUDGET
     assert asked == [(meter.subject, meter.subject.removeprefix("key:k:"))]
     assert (meter.limit, meter.spent) == (NANOS, 7)
     assert meter.resets is not None
     assert 0 < meter.resets <= 86_400_000
-    (forever,) = Meters(LimitOptions()).of("k", Quota(budget=Budget(NANOS, "total")), {}, "m", NOW, nothing)
+    (forever,) = Meters(LimitOptions()).of("k", Quota(budget=Budget(NANOS, "total")), (), "m", NOW, nothing)
     assert forever.resets is None
 
 
@@ -66,3 +69,23 @@ def test_a_rule_for_a_pattern_is_a_limit_for_each_that_it_covers() -> None:
         Meter(Kind.TOKENS, "model:0:gpt-5", 9),
     ]
     assert of(options, tags={"team": "ads"}) == [Meter(Kind.STREAMS, "tag:0:team=ads", 5)]
+
+
+def test_what_is_remembered_is_the_keys_own_and_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "_REMEMBERED", 3)
+    made = Meters(LimitOptions())
+    one, other = Quota(rpm=1), Quota(rpm=2)
+    tags = (("a", "b"),)
+    assert made.of("k", one, tags, "m", NOW, nothing) is made.of("k", one, tags, "m", NOW, nothing)
+    assert made.of("k", other, tags, "m", NOW, nothing) == (Meter(Kind.REQUESTS, "key:k", 2),)
+    for number in range(10):
+        made.of("k", one, tags, str(number), NOW, nothing)
+    assert len(made._known) <= 3
+
+
+def test_a_new_day_is_a_new_period() -> None:
+    made = Meters(LimitOptions())
+    today = made.period("day", NOW)
+    assert made.period("day", NOW + 1) is today
+    assert made.period("day", NOW + 86_400).name != today.name
+    assert made.period("total", NOW) is made.period("total", NOW + 10**9)

@@ -9,13 +9,12 @@ import pytest
 
 from tests.fakes.gateway import run, until
 from tidegate.ledger.database import LedgerAway
-from tidegate.policy.budgets import NANOS, Budget, period_of
+from tidegate.policy.budgets import period_of
 from tidegate.policy.meters import subject_of_budget
 from tidegate.server import spending
 from tidegate.server.spending import Spending
 
 NOW = 1_795_000_000.0
-DAILY = Budget(NANOS, "day")
 PERIOD = period_of("day", NOW)
 
 
@@ -32,7 +31,7 @@ def test_the_ledger_is_asked_once_however_many_come_at_once() -> None:
 
     async def case() -> None:
         spent = Spending(ask)
-        await asyncio.gather(*(spent.look("k", DAILY, NOW) for _ in range(50)))
+        await asyncio.gather(*(spent.look("k", PERIOD) for _ in range(50)))
         assert (known(spent), known(spent, "other")) == (500, 0)
         assert asked == [("k", float(PERIOD.start))]
         await spent.close()
@@ -51,9 +50,9 @@ def test_later_answers_come_without_anybody_waiting(monkeypatch: pytest.MonkeyPa
 
     async def case() -> None:
         spent = Spending(ask)
-        await spent.look("k", DAILY, NOW)
+        await spent.look("k", PERIOD)
         go.clear()
-        await spent.look("k", DAILY, NOW)
+        await spent.look("k", PERIOD)
         assert known(spent) == 1
         go.set()
         await until(lambda: known(spent) == 2)
@@ -74,7 +73,7 @@ def test_a_ledger_that_is_away_does_not_make_anything_unspent(monkeypatch: pytes
     async def case() -> None:
         spent = Spending(ask)
         for _ in range(3):
-            await spent.look("k", DAILY, NOW)
+            await spent.look("k", PERIOD)
             await spent.close()
         assert known(spent) == 700
 
@@ -84,7 +83,7 @@ def test_a_ledger_that_is_away_does_not_make_anything_unspent(monkeypatch: pytes
 def test_without_a_ledger_nothing_is_asked() -> None:
     async def case() -> None:
         spent = Spending(None)
-        await spent.look("k", DAILY, NOW)
+        await spent.look("k", PERIOD)
         assert known(spent) == 0
 
     run(case())
@@ -96,7 +95,7 @@ def test_what_is_remembered_has_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
     async def case() -> None:
         spent = Spending(lambda *_: 1)
         for number in range(5):
-            await spent.look(str(number), DAILY, NOW)
+            await spent.look(str(number), PERIOD)
         assert len(spent._known) <= 2
 
     run(case())

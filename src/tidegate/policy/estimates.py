@@ -35,12 +35,11 @@ def prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
         raw = fields.get(name)
         if raw is None:
             continue
-        text = bytes(raw)
-        size += len(text)
-        if len(text) > _LONG:
-            for match in _ATTACHED.finditer(text):
+        size += len(raw)
+        if len(raw) > _LONG:
+            for match in _ATTACHED.finditer(memoryview(raw)):
                 attached += 1
-                size -= len(match[0])
+                size -= match.end() - match.start()
     return max(1, size // BYTES_PER_TOKEN + attached * ATTACHMENT)
 
 

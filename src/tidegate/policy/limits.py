@@ -89,6 +89,9 @@ class Ask:
         return self.prompt + output if kind is Kind.TOKENS else self.cost(output)
 
 
+_REQUESTS, _TOKENS, _STREAMS, _BUDGET = Kind.REQUESTS, Kind.TOKENS, Kind.STREAMS, Kind.BUDGET
+
+
 @dataclass(slots=True)
 class Standing:
     """Where the tightest limit of a kind stands, for the headers."""
@@ -141,15 +144,14 @@ class Grant:
     def unused(self, tokens: int) -> list[tuple[int, int, int]]:
         """What to take back of each window when ``tokens`` were used in all: (index, bucket, amount), newest first."""
         back = []
-        over = [
-            charged - tokens if meter.kind is Kind.TOKENS else 0
-            for meter, charged in zip(self.meters, self.charged, strict=True)
-        ]
+        over: dict[int, int] = {}
         for index, bucket, amount in reversed(self.marks):
-            some = min(amount, over[index])
-            if some > 0:
-                back.append((index, bucket, some))
-                over[index] -= some
+            if self.meters[index].kind is _TOKENS:
+                left = over.get(index, self.charged[index] - tokens)
+                some = min(amount, left)
+                if some > 0:
+                    back.append((index, bucket, some))
+                    over[index] = left - some
         return back
 
 
@@ -167,10 +169,11 @@ def tightest(rows: Sequence[tuple[Kind, int, int, int]]) -> tuple[tuple[Kind, St
 class Limits:
     """The limits of one process. Moments are milliseconds of a monotonic clock."""
 
-    __slots__ = ("_admitted", "_live", "_purses", "_windows")
+    __slots__ = ("_admitted", "_live", "_purses", "_requests", "_tokens")
 
     def __init__(self) -> None:
-        self._windows: dict[tuple[Kind, str], Window] = {}
+        self._requests: dict[str, Window] = {}
+        self._tokens: dict[str, Window] = {}
         self._live: dict[str, int] = {}
         self._purses: dict[str, Purse] = {}
         self._admitted = 0
@@ -182,48 +185,60 @@ class Limits:
     def admit(self, meters: Sequence[Meter], ask: Ask, now: int) -> Grant | Refusal:
         """All of it, or why not. A refusal's wait is that of the meter which takes longest."""
         worst: Refusal | None = None
+        windows: list[Window | None] = []
+        wanted = ask.prompt + ask.output
         for meter in meters:
-            refusal = self._refused(meter, ask, now)
+            kind, limit = meter.kind, meter.limit
+            window = refusal = None
+            if kind is _STREAMS:
+                if self._live.get(meter.subject, 0) >= limit:
+                    refusal = Refusal(meter, None)
+            elif kind is _BUDGET:
+                if self._purse(meter).used >= limit:
+                    refusal = Refusal(meter, meter.resets)
+            elif kind is _TOKENS and ask.prompt > limit:
+                refusal = Refusal(meter, None, never=True)
+            else:
+                window = self._window(meter)
+                amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
+                if window.slide(now) + amount > limit:
+                    refusal = Refusal(meter, window.wait(amount, limit, now))
+            windows.append(window)
             if refusal is not None and (worst is None or _longer(refusal, worst)):
                 worst = refusal
-        if worst is None:
-            return self.charge(meters, ask, now)
-        return Refusal(worst.meter, worst.wait, worst.never, self._standings(meters, now))
-
-    def _refused(self, meter: Meter, ask: Ask, now: int) -> Refusal | None:
-        kind = meter.kind
-        if kind is Kind.STREAMS:
-            return Refusal(meter, None) if self.live(meter.subject) >= meter.limit else None
-        if kind is Kind.BUDGET:
-            purse = self._purse(meter)
-            return Refusal(meter, meter.resets) if purse.used >= meter.limit else None
-        if kind is Kind.TOKENS and ask.prompt > meter.limit:
-            return Refusal(meter, None, never=True)
-        amount = 1 if kind is Kind.REQUESTS else min(ask.prompt + ask.output, meter.limit)
-        window = self._windows.get((kind, meter.subject))
-        wait = 0 if window is None else window.wait(amount, meter.limit, now)
-        return Refusal(meter, wait) if wait else None
+        if worst is not None:
+            return Refusal(worst.meter, worst.wait, worst.never, self._standings(meters, now))
+        return self._charge(meters, ask, now, windows)
 
     def charge(self, meters: Sequence[Meter], ask: Ask, now: int) -> Grant:
-        """Charge it without asking: somebody else has decided, or there is room."""
-        grant = Grant(meters, ask)
-        rows: list[tuple[Kind, int, int, int]] = []
-        for index, meter in enumerate(grant.meters):
-            kind = meter.kind
-            if kind is Kind.STREAMS:
-                grant.charged[index] = 1
-                self._live[meter.subject] = self._live.get(meter.subject, 0) + 1
-            elif kind is Kind.BUDGET:
-                purse = self._purse(meter)
-                grant.charged[index] = amount = max(0, min(ask.cost(ask.output), meter.limit - purse.used))
-                purse.held += amount
-            else:
-                amount = 1 if kind is Kind.REQUESTS else min(ask.prompt + ask.output, meter.limit)
-                window = self._window(meter)
+        """Charge it without asking: somebody else has decided."""
+        windows = [self._window(meter) if meter.kind in (_REQUESTS, _TOKENS) else None for meter in meters]
+        for window in windows:
+            if window is not None:
                 window.slide(now)
-                grant.charged[index] = amount
-                grant.marks.append((index, window.add(amount, now), amount))
-                rows.append((kind, meter.limit, window.used, window.reset(now)))
+        return self._charge(meters, ask, now, windows)
+
+    def _charge(self, meters: Sequence[Meter], ask: Ask, now: int, windows: Sequence[Window | None]) -> Grant:
+        """:param windows: those of the meters that have one, as of now."""
+        grant = Grant(meters, ask)
+        charged, marks = grant.charged, grant.marks
+        rows: list[tuple[Kind, int, int, int]] = []
+        wanted = ask.prompt + ask.output
+        for index, meter in enumerate(grant.meters):
+            kind, limit = meter.kind, meter.limit
+            window = windows[index]
+            if window is not None:
+                amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
+                charged[index] = amount
+                marks.append((index, window.add(amount, now), amount))
+                rows.append((kind, limit, window.used, window.reset(now)))
+            elif kind is _STREAMS:
+                charged[index] = 1
+                self._live[meter.subject] = self._live.get(meter.subject, 0) + 1
+            else:
+                purse = self._purse(meter)
+                charged[index] = amount = max(0, min(ask.cost(ask.output), limit - purse.used))
+                purse.held += amount
         grant.standings = tightest(rows)
         self._admitted += 1
         if self._admitted % _SWEEP == 0:
@@ -274,13 +289,14 @@ class Limits:
         for index, bucket, amount in grant.unused(tokens):
             self._window(grant.meters[index]).take_back(bucket, amount)
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
-            if meter.kind is Kind.STREAMS:
+            kind = meter.kind
+            if kind is _STREAMS:
                 self._leave(meter.subject)
-            elif meter.kind is Kind.BUDGET:
+            elif kind is _BUDGET:
                 purse = self._purse(meter)
                 purse.held -= charged
                 purse.spent += cost
-            elif meter.kind is Kind.TOKENS and tokens > charged:
+            elif kind is _TOKENS and tokens > charged:
                 window = self._window(meter)
                 window.slide(now)
                 window.add(tokens - charged, now)
@@ -293,10 +309,10 @@ class Limits:
             del self._live[subject]
 
     def _window(self, meter: Meter) -> Window:
-        key = (meter.kind, meter.subject)
-        window = self._windows.get(key)
+        windows = self._requests if meter.kind is _REQUESTS else self._tokens
+        window = windows.get(meter.subject)
         if window is None:
-            window = self._windows[key] = Window()
+            window = windows[meter.subject] = Window()
         return window
 
     def _purse(self, meter: Meter) -> Purse:
@@ -316,7 +332,8 @@ class Limits:
         return tightest(rows)
 
     def _sweep(self, now: int) -> None:
-        self._windows = {key: window for key, window in self._windows.items() if window.slide(now)}
+        self._requests = {subject: window for subject, window in self._requests.items() if window.slide(now)}
+        self._tokens = {subject: window for subject, window in self._tokens.items() if window.slide(now)}
         # The ledger knows what a purse has spent, unless it is of the last moments.
         if len(self._purses) > _SWEEP:
             self._purses = {subject: purse for subject, purse in self._purses.items() if purse.held}

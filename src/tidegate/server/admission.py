@@ -97,8 +97,8 @@ class Admission:
         now = time.time()
         budget = who.quota.budget
         if budget is not None:
-            await self.spending.look(who.id, budget, now)
-        meters = self.meters.of(who.id, who.quota, dict(who.tags), request.model, now, self.spending.known)
+            await self.spending.look(who.id, self.meters.period(budget.period, now))
+        meters = self.meters.of(who.id, who.quota, who.tags, request.model, now, self.spending.known)
         price = None if budget is None else self.cost.expected(request.model)
         ask = self._ask(request, price)
         if self.shared is None:

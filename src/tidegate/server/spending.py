@@ -10,7 +10,7 @@ from typing import Final
 import structlog
 
 from tidegate.ledger.database import LedgerAway
-from tidegate.policy.budgets import Budget, Period, period_of
+from tidegate.policy.budgets import Period
 from tidegate.policy.meters import subject_of_budget
 
 __all__ = ["Spending"]
@@ -39,11 +39,10 @@ class Spending:
         """Nano-dollars, as of the last answer."""
         return self._known.get(subject, (0, 0.0))[0]
 
-    async def look(self, key_id: str, budget: Budget, now: float) -> None:
+    async def look(self, key_id: str, period: Period) -> None:
         """Make sure that :meth:`known` knows; waits the first time only."""
         if self._ask is None:
             return
-        period = period_of(budget.period, now)
         subject = subject_of_budget(key_id, period)
         known = self._known.get(subject)
         if known is not None and monotonic() - known[1] < AGAIN:

@@ -138,7 +138,7 @@ class SharedLimits:
         self._quiet = asyncio.Event()
         self._quiet.set()
         self._lock = asyncio.Lock()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._watching: asyncio.Task[None] | None = None
 
     def live(self, subject: str) -> int:
@@ -278,7 +278,7 @@ class SharedLimits:
             if only_as is not None and name != only_as:
                 return None
             try:
-                answer = await self._ask(operation, {**ask, "me": name})
+                answer = await self._apart(self._ask(operation, {**ask, "me": name}))
             except asyncio.CancelledError:
                 self._lost(name)
                 raise
@@ -289,6 +289,20 @@ class SharedLimits:
                     return answer
                 self._lost(name)
         return None
+
+    async def _apart(self, asking: Coroutine[Any, Any, Sequence[int]]) -> Sequence[int]:
+        """In a task of its own, which goes on when this one is cancelled: a connection whose reply nobody has read
+        must not be given to the next call.
+        """
+        task = asyncio.get_running_loop().create_task(asking)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+        return await asyncio.shield(task)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever asked has heard of it, or has gone
 
     async def _ask(self, operation: str, ask: dict[str, Any]) -> Sequence[int]:
         if self._now is not None:
@@ -385,7 +399,7 @@ class SharedLimits:
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._over)
 
     async def close(self) -> None:
         """Give back what this process holds."""
