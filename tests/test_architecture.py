@@ -40,7 +40,7 @@ ALLOWED = {("policy/keys.py", "secrets"): "new_key() makes a key for a person; n
 
 MOST_LINES = 500
 LONGER: dict[str, tuple[int, str]] = {
-    "src/tidegate/relay/stream.py": (640, "one stream's life in one place"),
+    "src/tidegate/relay/stream.py": (660, "one stream's life in one place"),
     "tests/config/test_load.py": (560, "one table of messages"),
 }
 """A file that is longer, how long it may be, and why."""

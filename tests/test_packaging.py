@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import shutil
 import subprocess
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.bench.browsers import the_chromium
 from tests.cli.running import gateway, stream
 from tidegate import __version__
+from tidegate.bench.devtools import chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -244,6 +247,25 @@ def served_once(python: Path, question: dict[str, object]) -> str:
 
 def test_the_server_install_streams(served: Environment, question: dict[str, object]) -> None:
     assert served_once(served.python, question) == "data: [DONE]"
+
+
+def test_the_page_of_the_server_install_works_in_a_browser(served: Environment) -> None:
+    """Loaded from the wheel's own files: it finds the models, and answers a question."""
+
+    async def asked(url: str) -> str:
+        async with chromium(the_chromium()) as browser, browser.window() as window:
+            await window.call("Page.navigate", url=url)
+            assert await window.until("document.querySelector('textarea:enabled') !== null", 60.0)
+            await window.run("document.querySelector('textarea').focus()")
+            await window.call("Input.insertText", text="Hello")
+            await window.press("Enter", 13, "\r")
+            assert await window.until("document.querySelector('.turn.assistant[aria-busy=false]') !== null", 60.0)
+            return str(await window.run("document.querySelector('.turn.assistant .answer').textContent"))
+
+    with gateway(python=served.python) as (process, url):
+        assert "tide" in asyncio.run(asked(url)).lower()
+        process.terminate()
+        assert process.wait(20) == 0
 
 
 @pytest.fixture

@@ -202,7 +202,8 @@ def test_headers_that_may_pass_do_and_others_do_not(fast: bool) -> None:
             assert b"authorization: Bearer sk-upstream-key\r\n" in got[0]
             assert b"x-trace: kept\r\n" in got[0]
             assert b"idempotency-key: kept-too\r\n" in got[0]
-            assert got[0].endswith(body)
+            # Byte for byte, and a question for the token counts behind it.
+            assert got[0].endswith(body[:-1] + b',"stream_options":{"include_usage":true}}')
             assert (reader.headers["x-request-id"], reader.headers["openai-version"]) == ("req-1", "7")
             assert "set-cookie" not in reader.headers
             assert "server" not in reader.headers
@@ -373,6 +374,11 @@ def test_ended_streams_and_readers_reports_are_told_to_who_watches() -> None:
             assert 'tidegate_reader_ends_total{end="finished"} 1.0' in scraped
             assert "tidegate_perceived_latency_seconds_sum 0.25" in scraped
             assert "tidegate_completion_ratio 1.0" in scraped
+            readers = {"reports": 1, "completion_ratio": 1.0}
+            listed = json.loads((await ask(gate.port, "/v1/streams", None, method="GET")).body)
+            assert {**listed["readers"], **readers} == listed["readers"]
+            assert 0.0 < listed["readers"]["perceived_latency"] < 1.0
+            await watcher.until(b'"completion_ratio":1.0')
             assert (await ask(gate.port, "/v1/streams/nobody/seen", {"finished": True})).status == 404
             await watcher.close()
 

@@ -29,10 +29,12 @@ class Written:
     def bind(self, reader: Reader) -> None:
         self.reader = reader
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None = None) -> None:
         assert not self.status, "two heads"
         assert len(dict(headers)) == len(headers), "a header twice"
         self.status, self.headers = status, dict(headers)
+        if length is not None:
+            self.headers[b"content-length"] = b"%d" % length
 
     def write(self, data: bytes) -> None:
         assert self.status, "a body before its head"

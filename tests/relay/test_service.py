@@ -55,7 +55,12 @@ async def relay(*, max_streams: int = 100, environ: dict[str, str] | None = None
 async def ask(made: Relay, model: str = "sim/default", who: Principal = ANONYMOUS) -> Written:
     down = Written()
     request = parse_chat_request(b'{"model":"%b","messages":[{}],"stream":true}' % model.encode())
-    await made.carry(request, who, Framing.SSE, down, [(b"x-sim-tag", b"tagged"), (b"authorization", b"Bearer app")])
+    headers = [(b"x-sim-tag", b"tagged"), (b"authorization", b"Bearer app")]
+    stream = made.begin(request, who, Framing.SSE, down, headers)
+    try:
+        await until(lambda: stream.life.ended)
+    finally:
+        stream.abandon()
     return down
 
 

@@ -12,9 +12,7 @@ from tidegate.errors import InvalidRequest, RequestTimeout, RequestTooLarge
 from tidegate.server.body import ClientGone, header, read_body
 
 
-def read(
-    messages: Iterable[dict[str, Any] | None], *headers: tuple[bytes, bytes], arrived: bytes | None = None
-) -> bytes:
+def read(messages: Iterable[dict[str, Any] | None], *headers: tuple[bytes, bytes], given: bytes | None = None) -> bytes:
     """What ``read_body`` makes of these messages; ``None`` stalls."""
     left = iter(messages)
 
@@ -25,7 +23,7 @@ def read(
         assert message is not None
         return message
 
-    body = read_body({"headers": list(headers)}, receive, limit=10, timeout=0.05, arrived=lambda: arrived)
+    body = read_body({"headers": list(headers)}, receive, limit=10, timeout=0.05, given=lambda: given)
     return asyncio.run(body)
 
 
@@ -37,20 +35,20 @@ def test_a_body_comes_in_parts_or_at_once() -> None:
     assert read([part(b"abc", more=False)]) == b"abc"
     assert read([part(b"ab", more=True), part(b"", more=True), part(b"c", more=False)]) == b"abc"
     assert read([{"type": "http.request"}]) == b""
-    assert read([], arrived=b"abc") == b"abc"
+    assert read([], given=b"abc") == b"abc"
 
 
 @pytest.mark.parametrize(
-    "given",
+    "case",
     [
         {"messages": [part(b"x" * 11, more=False)]},
         {"messages": [part(b"x" * 6, more=True), part(b"x" * 5, more=True)]},
-        {"messages": [], "arrived": b"x" * 11},
+        {"messages": [], "given": b"x" * 11},
     ],
 )
-def test_one_that_is_over_the_limit_is_refused_as_soon_as_it_is(given: dict[str, Any]) -> None:
+def test_one_that_is_over_the_limit_is_refused_as_soon_as_it_is(case: dict[str, Any]) -> None:
     with pytest.raises(RequestTooLarge):
-        read(**given)
+        read(**case)
 
 
 @pytest.mark.parametrize("length", [b"11", b"9" * 5000])

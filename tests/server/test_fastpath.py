@@ -99,3 +99,105 @@ def test_a_kept_connection_that_is_reset_leaves_no_timer() -> None:
         await simulator.close()
 
     run(case(), count_timers=True)
+
+
+def _raw(body: bytes = BODY, extra: bytes = b"") -> bytes:
+    return b"POST %b HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n%bcontent-length: %d\r\n\r\n%b" % (
+        PATH.encode(),
+        extra,
+        len(body),
+        body,
+    )
+
+
+def test_a_request_that_is_there_as_a_whole_begins_without_a_task() -> None:
+    """And one whose body comes later begins in a task; both are answered alike."""
+    tasks: list[int] = []
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            for cut in (0, 20):
+                reader = await Reader.connect(gate.port)
+                whole = _raw()
+                reader.send(whole[: len(whole) - cut])
+                if cut:
+                    await until(lambda: bool(gate.server.server_state.tasks))
+                    reader.send(whole[len(whole) - cut :])
+                await reader.head()
+                tasks.append(len(gate.server.server_state.tasks))
+                await reader.rest()
+                assert reader.done
+                await reader.close()
+        await simulator.close()
+
+    run(case())
+    assert tasks == [0, 1]
+
+
+def test_requests_that_come_in_one_read_are_answered_in_their_order() -> None:
+    """Pipelining (RFC 9112 §9.3.2): the second waits until the first is answered."""
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            whole = json.dumps({"model": "sim/default", "messages": [{}]}).encode()
+            writer.write(_raw() + _raw(whole, b"connection: close\r\n"))
+            answers = await asyncio.wait_for(reader.read(), 30)
+            writer.close()
+            assert answers.count(b"HTTP/1.1 200 OK\r\n") == 2
+            first, _, second = answers.partition(b"\r\n0\r\n\r\n")
+            assert first.rstrip().endswith(b"data: [DONE]")
+            assert json.loads(second.partition(b"\r\n\r\n")[2])["object"] == "chat.completion"
+        await simulator.close()
+
+    run(case())
+
+
+@pytest.mark.parametrize("close", [False, True])
+def test_the_head_says_how_the_body_is_framed_and_whether_the_connection_is_kept(close: bool) -> None:
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+            reader, writer = await asyncio.open_connection("127.0.0.1", gate.port)
+            writer.write(_raw(extra=b"connection: close\r\n" if close else b""))
+            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            names = [line.partition(b":")[0] for line in head.split(b"\r\n")[1:-2]]
+            assert len(names) == len(set(names))
+            assert {b"x-stream-id", b"content-type", b"transfer-encoding"} <= {*names}
+            assert (b"connection: close" in head) == close
+            body = await asyncio.wait_for(reader.read() if close else reader.readuntil(b"\r\n0\r\n\r\n"), 30)
+            assert body.endswith(b"\r\n0\r\n\r\n")
+            writer.close()
+        await simulator.close()
+
+    run(case())
+
+
+def test_a_failure_of_ours_at_the_very_beginning_is_a_500_and_a_line_in_the_log(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url)) as gate:
+
+            def broken(*_: Any, **__: Any) -> None:
+                raise RuntimeError("a secret of the prompt")
+
+            monkeypatch.setattr(gate.gateway.relay, "begin", broken)
+            reader = await Reader.connect(gate.port)
+            reader.send(request_bytes(PATH, BODY))
+            assert await reader.head() == 500
+            assert b"internal_error" in await reader.rest()
+            await reader.close()
+        await simulator.close()
+
+    run(case())
+    out, err = capfd.readouterr()
+    assert "server.bug" in out + err
+    assert "secret of the prompt" not in out + err

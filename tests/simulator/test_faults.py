@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import zlib
 from typing import Any
 
 import pytest
@@ -13,6 +15,17 @@ from tidegate.simulator.script import Asked, Script, asked_of, script_of
 
 def asked(name: str, **fields: Any) -> Asked:
     return asked_of({"model": f"sim/{name}", "messages": [{"content": "Why?"}], **fields}, SimulatorOptions(tokens=20))
+
+
+USAGE: dict[str, Any] = {"stream_options": {"include_usage": True}}
+
+
+def finishes(script: Script) -> list[bytes]:
+    """Each finish reason that is said, in order."""
+    body = b"".join(step.data for step in script.steps)
+    if dict(script.headers).get("content-encoding") == "gzip":
+        body = zlib.decompressobj(31).decompress(body)
+    return re.findall(rb'"finish_reason": ?("\w+")', body)
 
 
 def played(name: str) -> Script:
@@ -28,6 +41,29 @@ def test_every_fault_is_a_script_with_one_end(name: str) -> None:
     assert steps[-1].after != "go"
     assert all(step.after == "go" for step in steps[:-1])
     assert all(step.wait >= 0 for step in steps)
+
+
+@pytest.mark.parametrize("name", [name.replace("-N", "-3") for name in TABLE])
+def test_who_asks_for_usage_gets_the_same_answer_otherwise(name: str) -> None:
+    """What a fault changes, it changes there, and each finish reason that comes without usage comes with it."""
+    found = fault_of(name)
+    assert found is not None
+    without, told = (found[0](asked(name, **fields), found[1]) for fields in ({}, USAGE))
+    assert finishes(told) == finishes(without)
+    assert sum(step.tokens for step in told.steps) == sum(step.tokens for step in without.steps)
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"), [("strawberry", 10), ("flood-1", 65), ("dribble", 11), ("dribble?tokens=8", 8)]
+)
+def test_usage_counts_the_tokens_that_were_sent(name: str, tokens: int) -> None:
+    found = fault_of(name.partition("?")[0])
+    assert found is not None
+    script = found[0](asked(name, **USAGE), found[1])
+    body = b"".join(step.data for step in script.steps)
+    assert sum(step.tokens for step in script.steps) == tokens
+    assert b'"completion_tokens":%d' % tokens in body
+    assert body.count(b"[DONE]") == 1
 
 
 @pytest.mark.parametrize("fault", TABLE.values(), ids=TABLE)

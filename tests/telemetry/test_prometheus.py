@@ -190,6 +190,7 @@ def test_completion_is_what_readers_saw_finish_of_all_they_did_not_stop() -> Non
     for end in ("finished", "finished", "finished", "stopped", "left", "cut", "failed"):
         hook.seen({end: True, "first_paint": 0.5})
     assert hook.completion_ratio() == 0.5
+    assert hook.readers()["completion_ratio"] == 0.5
     sample = hook.registry.get_sample_value
     assert sample("tidegate_completion_ratio") == 0.5
     assert sample("tidegate_reader_ends_total", {"end": "stopped"}) == 1

@@ -136,5 +136,15 @@ def test_names_cannot_drive_the_terminal() -> None:
     assert "\x1b[2J" not in "".join(found.screen(80, 24))
 
 
+def test_what_readers_reported_stands_below_the_totals() -> None:
+    found = board(stream(1))
+    assert shown(found)[2] == ""
+    found.readers = {"reports": 20, "completion_ratio": 0.95, "perceived_latency": 0.412}
+    assert shown(found)[2] == "readers: 95% read to the end  first text after 412ms  20 reports"
+    assert found.summary()["readers"] == found.readers
+    found.readers = {"reports": 1, "completion_ratio": None, "perceived_latency": None}
+    assert shown(found)[2] == "readers: 1 reports"
+
+
 def test_the_summary_is_what_the_gateway_said() -> None:
     assert board(stream(1)).summary() == {"live": 1, "streams": [stream(1)]}

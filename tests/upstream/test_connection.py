@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
@@ -102,9 +103,14 @@ BAD: dict[str, tuple[bytes, type[UpstreamFault], bytes]] = {
 
 
 class Wire:
-    """A transport that a test holds the other end of."""
+    """A transport that a test holds the other end of.
 
-    def __init__(self) -> None:
+    :param sock: what it says it stands on.
+    """
+
+    def __init__(self, sock: socket.socket | None = None) -> None:
+        self.sock = sock
+        self.queued = 0
         self.sent = b""
         self.closing = False
         self.aborted = False
@@ -112,6 +118,12 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.sent += data
+
+    def get_extra_info(self, name: str) -> socket.socket | None:
+        return self.sock if name == "socket" else None
+
+    def get_write_buffer_size(self) -> int:
+        return self.queued
 
     def close(self) -> None:
         self.closing = True
@@ -133,8 +145,8 @@ class Wire:
 class Held:
     """A connection on a :class:`Wire`, and what its owner is told."""
 
-    def __init__(self, max_head: int = 65536) -> None:
-        self.wire = Wire()
+    def __init__(self, max_head: int = 65536, sock: socket.socket | None = None) -> None:
+        self.wire = Wire(sock)
         self.released = 0
         self.closed = 0
         self.connection = Connection(
@@ -373,6 +385,33 @@ def test_a_sink_that_aborts_in_the_middle_of_a_compressed_read_hears_no_more_of_
         held.feed(OK + b"content-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
         assert len(told.reads) == 1
         assert len(told.body) == 1 << 20
+
+    run(case)
+
+
+def test_a_request_goes_to_the_socket_itself_and_what_it_does_not_take_to_the_transport() -> None:
+    """In its order: nothing passes what the transport still holds."""
+
+    async def case() -> None:
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            ours.setblocking(False)
+            held = Held(sock=ours)
+            held.connection.request(b"one", Told())
+            assert (theirs.recv(100), held.wire.sent) == (b"one", b"")
+            held.feed(GOOD["chunked"][0])
+            large = b"x" * (8 << 20)
+            held.connection.request(large, Told())
+            assert 0 < len(held.wire.sent) < len(large)
+            held.feed(GOOD["chunked"][0])
+            held.wire.sent, held.wire.queued = b"", 1
+            held.connection.request(b"two", Told())
+            assert held.wire.sent == b"two"
+            held.feed(GOOD["chunked"][0])
+            theirs.close()
+            held.wire.sent, held.wire.queued = b"", 0
+            held.connection.request(b"three", Told())
+            assert held.wire.sent == b"three", "the transport finds out that the peer has gone, and tells"
 
     run(case)
 

@@ -48,8 +48,8 @@ async def _top(base: str, key: str | None, once: bool, as_json: bool) -> None:
         if not once:
             await watch(api, base)
             return
-        streams = await api.streams()
-    board = Board(base)
+        listed = await api.listed()
+    streams, board = listed["data"], Board(base, readers=listed.get("readers", {}))
     board.update(len(streams), streams, 0.0)
     if as_json:
         click.echo(json.dumps(board.summary(), ensure_ascii=False))

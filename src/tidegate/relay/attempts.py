@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from time import monotonic
-from typing import Final
+from typing import Any, Final, TypedDict
 
 import structlog
 
@@ -20,12 +21,13 @@ from tidegate.errors import Overloaded, StaleConnection, TidegateError, Upstream
 from tidegate.policy.retry import backoff, needs_other_upstream, retryable
 from tidegate.policy.routing import Route
 from tidegate.relay.endings import Framing
+from tidegate.relay.leg import Told, resolve
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.stream import Stream
 from tidegate.upstream.client import UpstreamClient
 from tidegate.upstream.keys import Key
 
-__all__ = ["Attempt", "Plan", "carry"]
+__all__ = ["Attempt", "Plan", "Tries"]
 
 PATH: Final = "/chat/completions"
 
@@ -76,8 +78,10 @@ class Plan:
 
     def choose(self, now: float) -> Attempt | None:
         """The next try; ``None`` when no upstream has a key that is not resting."""
-        routes = [(client, model) for client, model in self._routes if client.name not in self._barred]
-        routes.sort(key=lambda route: self._failed.get(route[0].name, 0))
+        routes = self._routes
+        if self._failed or self._barred:
+            routes = [(client, model) for client, model in routes if client.name not in self._barred]
+            routes.sort(key=lambda route: self._failed.get(route[0].name, 0))
         for client, model in routes:
             tried = self._keys.get(client.name, set())
             if client.keys.empty:
@@ -136,49 +140,138 @@ class Plan:
         return wait if wait <= PATIENCE else None
 
 
-async def carry(stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes]]) -> None:
-    """Make tries until the stream has ended. Never raises but when its task is cancelled; then everything is closed."""
-    error: TidegateError | None = None
-    try:
-        while not stream.ended:
-            attempt = plan.choose(monotonic())
-            if attempt is None:
-                stream.fail(error or _none_ready(stream))
-                return
-            error = await _attempt(stream, attempt, headers)
+Spawn = Callable[[Coroutine[Any, Any, None]], None]
+"""Runs a coroutine beside the stream."""
+
+
+class Tries:
+    """One stream's tries. The first is made at once when a kept connection is there for it, and is mostly the only one;
+    a task is made for what has to wait: a new connection, or whatever comes after a failure.
+
+    :param headers: the application's, those that may pass.
+    """
+
+    __slots__ = ("_asks", "_first", "_headers", "_plan", "_spawn", "_stream")
+
+    def __init__(self, stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes]], spawn: Spawn) -> None:
+        self._stream = stream
+        self._plan = plan
+        self._headers = headers
+        self._spawn = spawn
+        self._first: Attempt | None = None
+        self._asks = True
+        """Token counts are asked for although the client did not."""
+
+    def begin(self) -> None:
+        """Make the first try."""
+        stream = self._stream
+        first = self._first = None if stream.ended else self._plan.choose(monotonic())
+        if first is None:
+            stream.fail(_none_ready(stream))
+        elif first.client.idle_connections:
+            self._connect(first, self._on_first)
+            exchange = first.client.send_now(stream, **self._request(first))
+            if exchange is not None:
+                stream.on_sent(exchange)
+            else:
+                self._spawn(self._go_on(first))
+        else:
+            self._spawn(self._go_on(first))
+
+    def _on_first(self, error: TidegateError | None) -> None:
+        """How the try has ended that was made at once."""
+        assert self._first is not None
+        if error is None or self._stream.ended:
+            self._over(self._first)
+        else:
+            self._spawn(self._go_on(self._first, error))
+
+    async def _go_on(self, attempt: Attempt, error: TidegateError | None = None) -> None:
+        """Make tries until the stream has ended. Raises only when its task is cancelled; then everything is closed.
+
+        :param attempt: the one that comes now.
+        :param error: how it has ended, if it has been made already.
+        """
+        try:
+            await self._until_ended(attempt, error)
+        except Exception as bug:
+            self._stream.on_bug(bug)
+        finally:
+            if not self._stream.ended:
+                self._stream.abandon()
+
+    async def _until_ended(self, attempt: Attempt | None, error: TidegateError | None) -> None:
+        stream, plan = self._stream, self._plan
+        if attempt is not None and (error is None or isinstance(error, StaleConnection)):
+            error = await self._make(attempt, stale=0 if error is None else 1)
+        while attempt is not None:
             # Between the failure and this turn the reader may have left.
             if error is None or stream.ended:
-                if attempt.key is not None and stream.timing.tokens:
-                    attempt.client.keys.ok(attempt.key)
+                self._over(attempt)
                 return
+            if self._asks and attempt.client.tells_usage is None and _of_the_body(error):
+                error = await self._without_counts(attempt)
+                continue
             wait = plan.failed(attempt, error, monotonic())
             if wait is None:
-                stream.fail(error)
-                return
+                break
             stream.retry(error)
             if wait > 0:
                 await stream.sleep(wait)
-    finally:
-        if not stream.ended:
-            stream.abandon()
+            attempt = plan.choose(monotonic())
+            if attempt is not None:
+                error = await self._make(attempt)
+        stream.fail(error or _none_ready(stream))
 
+    async def _make(self, attempt: Attempt, *, stale: int = 0) -> TidegateError | None:
+        """One try, and the same again on a fresh connection when a kept one turns out to be dead. ``None``: the stream
+        has ended.
 
-async def _attempt(stream: Stream, attempt: Attempt, headers: Sequence[tuple[bytes, bytes]]) -> TidegateError | None:
-    """One try, with a question for token counts, and the same without it when that may be what was refused."""
-    client, asks = attempt.client, attempt.client.tells_usage is not False
-    adds = asks and not stream.request.include_usage
-    error = await _ask(stream, attempt, headers, add_usage=adds)
-    if not adds:
+        :param stale: how many have turned out so.
+        """
+        stream, client = self._stream, attempt.client
+        if stream.ended:
+            return None
+        loop = asyncio.get_running_loop()
+        error: TidegateError | None = None
+        for again in range(stale, MAX_STALE + 1):
+            wake: asyncio.Future[TidegateError | None] = loop.create_future()
+            self._connect(attempt, partial(resolve, wake))
+            sending = client.send(stream, **self._request(attempt), fresh=again > 0)
+            stream.wait_for(loop.create_task(sending))
+            error = await wake
+            if not isinstance(error, StaleConnection) or stream.ended:
+                break
         return error
-    if stream.answer.usage is not None:
-        client.tells_usage = True
-    if client.tells_usage is not None or not _of_the_body(error) or stream.ended:
-        return error
-    error = await _ask(stream, attempt, headers, add_usage=False)
-    if not _of_the_body(error):
+
+    async def _without_counts(self, attempt: Attempt) -> TidegateError | None:
+        """The try again, for an upstream that may not know the question for token counts; it is remembered."""
+        client = attempt.client
         client.tells_usage = False
-        _log.info("relay.usage_not_told", upstream=client.name)
-    return error
+        error = await self._make(attempt)
+        if _of_the_body(error):
+            client.tells_usage = None  # it was something else
+        else:
+            _log.info("relay.usage_not_told", upstream=client.name)
+        return error
+
+    def _connect(self, attempt: Attempt, tell: Told) -> None:
+        client, stream = attempt.client, self._stream
+        stream.connect(client.name, attempt.model, client.redactor if client.redactor else None, tell)
+        self._asks = client.tells_usage is not False and not stream.request.include_usage
+        stream.answer.hide_usage = self._asks and stream.framing is not Framing.JSON
+
+    def _request(self, attempt: Attempt) -> _Request:
+        stream = self._stream
+        body = stream.request.upstream_body(attempt.model, add_usage=self._asks)
+        return {"path": PATH, "headers": self._headers, "body": body, "key": attempt.key}
+
+    def _over(self, attempt: Attempt) -> None:
+        """The stream has ended with this try."""
+        if self._asks and self._stream.answer.usage is not None:
+            attempt.client.tells_usage = True
+        if attempt.key is not None and self._stream.timing.tokens:
+            attempt.client.keys.ok(attempt.key)
 
 
 def _of_the_body(error: TidegateError | None) -> bool:
@@ -186,27 +279,11 @@ def _of_the_body(error: TidegateError | None) -> bool:
     return isinstance(error, UpstreamRefused) and error.status in (400, 422)
 
 
-async def _ask(
-    stream: Stream, attempt: Attempt, headers: Sequence[tuple[bytes, bytes]], *, add_usage: bool
-) -> TidegateError | None:
-    """One request, and the same again on a fresh connection when a pooled one turns out to be dead."""
-    client = attempt.client
-    body = stream.request.upstream_body(attempt.model, add_usage=add_usage)
-    redact = client.redactor if client.redactor else None
-    error: TidegateError | None = None
-    for stale in range(MAX_STALE + 1):
-        wake = stream.connect(client.name, attempt.model, redact)
-        stream.answer.hide_usage = add_usage and stream.framing is not Framing.JSON
-        exchange = None if stale else client.send_now(stream, path=PATH, headers=headers, body=body, key=attempt.key)
-        if exchange is not None:
-            stream.on_sent(exchange)
-        else:
-            sending = client.send(stream, path=PATH, headers=headers, body=body, key=attempt.key, fresh=stale > 0)
-            stream.wait_for(asyncio.get_running_loop().create_task(sending))
-        error = await wake
-        if not isinstance(error, StaleConnection) or stream.ended:
-            break
-    return error
+class _Request(TypedDict):
+    path: str
+    headers: Sequence[tuple[bytes, bytes]]
+    body: bytes
+    key: Key | None
 
 
 def _none_ready(stream: Stream) -> TidegateError:

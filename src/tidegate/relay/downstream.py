@@ -47,8 +47,11 @@ class Downstream(Protocol):
     def bind(self, reader: Reader) -> None:
         """Tell ``reader`` from now on; at once when it is gone already."""
 
-    def start(self, status: int, headers: Headers) -> None:
-        """Send the head. Once, before anything else."""
+    def start(self, status: int, headers: Headers, length: int | None = None) -> None:
+        """Send the head. Once, before anything else.
+
+        :param length: of the body in bytes, when it is one whole body and not a stream.
+        """
 
     def write(self, data: bytes) -> None:
         """Send body bytes, now."""

@@ -8,7 +8,7 @@ declined and takes the usual way through the lane, which decides what it is.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Set
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -30,8 +30,30 @@ _MAX_HEADS: Final = 64
 """Lengths of reads that are remembered for one template: tokens have a few dozen lengths."""
 
 _NO_SECRET: Final = 1 << 62
+_NO_HEAD: Final = (b"", -1)
+
+_MAX_KNOWN: Final = 15
+"""Bytes of a text that is remembered; nearly every token is shorter."""
+
+_MOST_KNOWN: Final = 8192
+"""Texts that are remembered: a megabyte, at most."""
+
+# Texts that were seen to be plain and valid, of all streams: answers are made of the same few thousand tokens, and to
+# find one in a set costs a tenth of looking at its characters.
+_KNOWN: Final[set[bytes]] = set()
+_NONE: Final[frozenset[bytes]] = frozenset()
 
 _plain = PLAIN.fullmatch
+
+
+class _NoSocket:
+    """Where nothing may be written past the server."""
+
+    def is_closing(self) -> bool:
+        return True
+
+
+_NO_SOCKET: Final = _NoSocket()
 
 
 class Incoming(Protocol):
@@ -63,6 +85,7 @@ class Express:
         "_descriptor",
         "_heads",
         "_into",
+        "_known",
         "_lane",
         "_most",
         "_ndjson",
@@ -103,15 +126,16 @@ class Express:
         self._redact = redact
         self._write = write
         self._descriptor = -1 if direct is None else direct.descriptor
-        self._transport: Any = None if direct is None else direct.transport
+        self._transport: Any = _NO_SOCKET if direct is None else direct.transport
         self.template = lane.template
         self._suffix = self.template.suffix + b"\n\n\r\n"
         self._before = len(self.template.prefix)
         self._after = len(self._suffix)
-        # Length of a read -> everything that stands before its text, the chunk's size included; empty: no such chunk.
-        self._heads: dict[int, bytes] = {}
+        # Length of a read -> all that stands before its text, the chunk's size included, and the length of its text.
+        self._heads: dict[int, tuple[bytes, int]] = {}
         # A text that is shorter than every secret holds none, and what stands around it has been looked at.
-        self._watch = _NO_SECRET if redact is None else self._after + redact.shortest
+        self._watch = _NO_SECRET if redact is None else redact.shortest
+        self._known: Set[bytes] = _KNOWN if self._watch > _MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
         self.left = 0
@@ -123,35 +147,24 @@ class Express:
 
     def take(self, data: bytes) -> bool:
         """Pass one read on, if it is what it should be; ``False``: nothing was done with it."""
-        length = len(data)
-        head = self._heads.get(length)
-        if head is None:
-            head = self._head(length)
-        at = len(head)
-        if not (
-            head
-            and (data.startswith(head) or self._upper(data, head))
-            and data.endswith(self._suffix)
-            and _plain(data, at, length - self._after) is not None
-            and (data.isascii() or is_utf8(data))
-            and not self._lane.held
-            and (length - at < self._watch or not self._secret(data))
-        ):
+        head, size = self._heads.get(len(data)) or self._head(data)
+        text = data.removeprefix(head).removesuffix(self._suffix)
+        if len(text) != size or self._lane.held or not (text in self._known or self._passes(data, text)):
             return False
-        now = monotonic()
         timing = self._timing
+        now = monotonic()
         # Timing.on_tokens, without the call.
         if now - timing.last_token > timing.max_gap:
             timing.max_gap = now - timing.last_token
         timing.last_token = now
         self._tokens += 1
-        self._size += length - at
+        self._size += size
         if self._ndjson:
-            line = data[at - self._before + _DATA : -_CRLF - 1]
+            line = data[len(head) - self._before + _DATA : -_CRLF - 1]
             data = b"%x\r\n%b\r\n" % (len(line), line)
         # What FastDownstream.write_framed does, without the call.
         transport = self._transport
-        if transport is None or transport.is_closing() or transport.get_write_buffer_size():
+        if transport.is_closing() or transport.get_write_buffer_size():
             self._write(data)
             return True
         try:
@@ -172,7 +185,7 @@ class Express:
             return
         self._tokens = self._size = 0
         self.left -= tokens
-        size += tokens * (self._before - _CRLF)
+        size += tokens * (self._before + self._after - _CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens
         self._lane.hits += tokens
@@ -180,20 +193,29 @@ class Express:
         self._into.bytes_in += size
         self._out.size += size - tokens * _EVENT_FRAMING if self._ndjson else size
 
-    def _head(self, length: int) -> bytes:
+    def _head(self, data: bytes) -> tuple[bytes, int]:
+        """What a read of this length has before its text, in the way in which ``data`` writes its size, and how long
+        its text is; :data:`_NO_HEAD` when there is no such chunk.
+        """
+        length = len(data)
         line = _line(length) if length <= self._most else b""
-        head = line + self.template.prefix if line else b""
+        if data[: len(line)].lower() == line:
+            line = data[: len(line)]  # some servers write the digits in capitals
+        size = length - len(line) - self._before - self._after
+        known = (line + self.template.prefix, size) if line and size > 0 else _NO_HEAD
         if len(self._heads) < _MAX_HEADS:
-            self._heads[length] = head
-        return head
+            self._heads[length] = known
+        return known
 
-    def _upper(self, data: bytes, head: bytes) -> bool:
-        """Some servers write the digits of the size in capitals."""
-        at = len(head) - self._before
-        return data.startswith(head[:at].upper()) and data.startswith(self.template.prefix, at)
-
-    def _secret(self, data: bytes) -> bool:
-        return self._redact is not None and self._redact.found(data)
+    def _passes(self, data: bytes, text: bytes) -> bool:
+        """Whether a text that is not known stands for itself and holds no secret."""
+        if _plain(text) is None or not (text.isascii() or is_utf8(text)):
+            return False
+        if len(text) >= self._watch and self._redact is not None and self._redact.found(data):
+            return False
+        if len(text) <= _MAX_KNOWN and len(_KNOWN) < _MOST_KNOWN:
+            _KNOWN.add(text)
+        return True
 
 
 def _line(length: int) -> bytes:

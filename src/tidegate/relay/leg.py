@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final, NamedTuple
 
 from tidegate.errors import TidegateError
 from tidegate.upstream.exchange import Exchange
 
-__all__ = ["Leg", "Outcome", "Tried"]
+__all__ = ["Leg", "Told", "Tried", "resolve"]
 
 LINGER: Final = 2.0
 """After the end marker: how long the connection may take to finish its body and go back to the pool."""
 
-Outcome = asyncio.Future[TidegateError | None]
-"""The failure that a try met before its first token, or ``None`` once the stream has ended."""
+Told = Callable[[TidegateError | None], None]
+"""Told how a try ended: the failure that it met before its first token, or ``None`` once the stream has ended."""
 
 
 class Tried(NamedTuple):
@@ -29,33 +30,33 @@ class Tried(NamedTuple):
 
 
 class Leg:
-    """At most one of a connection that is being made and an exchange; and whoever waits for the outcome of the try."""
+    """At most one of a connection that is being made and an exchange; and who is told the outcome of the try."""
 
-    __slots__ = ("_connecting", "_loop", "_wake", "exchange")
+    __slots__ = ("_connecting", "_tell", "exchange")
 
     def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._connecting: asyncio.Task[Exchange] | None = None
-        self._wake: Outcome | None = None
+        self._tell: Told | None = None
         self.exchange: Exchange | None = None
 
-    def begin(self) -> Outcome:
-        """A try begins; what the future is told is said with :meth:`wake`."""
-        self._wake = self._loop.create_future()
-        return self._wake
+    def begin(self, tell: Told) -> None:
+        """A try begins; ``tell`` is told once, by :meth:`wake`."""
+        self._tell = tell
 
-    def sleep(self, seconds: float) -> Outcome:
+    def sleep(self, seconds: float) -> asyncio.Future[TidegateError | None]:
         """A back-off: done after ``seconds``, or as soon as somebody wakes it."""
-        wake = self.begin()
-        handle = self._loop.call_later(seconds, _resolve, wake, None)
+        loop = asyncio.get_running_loop()
+        wake: asyncio.Future[TidegateError | None] = loop.create_future()
+        handle = loop.call_later(seconds, resolve, wake, None)
         wake.add_done_callback(lambda _: handle.cancel())
+        self.begin(partial(resolve, wake))
         return wake
 
     def wake(self, error: TidegateError | None) -> None:
         """Tell whoever waits, once."""
-        wake, self._wake = self._wake, None
-        if wake is not None:
-            _resolve(wake, error)
+        tell, self._tell = self._tell, None
+        if tell is not None:
+            tell(error)
 
     def connecting(self, task: asyncio.Task[Exchange], done: Callable[[asyncio.Task[Exchange]], None]) -> None:
         """The connection is being made; ``done`` is told, also when that was cancelled."""
@@ -97,6 +98,7 @@ class Leg:
             connecting.cancel()
 
 
-def _resolve(wake: Outcome, error: TidegateError | None) -> None:
+def resolve(wake: asyncio.Future[TidegateError | None], error: TidegateError | None) -> None:
+    """Tell a future, if nobody has told it yet."""
     if not wake.done():
         wake.set_result(error)

@@ -94,7 +94,7 @@ class Output:
         """Headers of this upstream head may be passed on."""
         self._head, self._redact = head, redact
 
-    def start(self, status: int, extra: Headers = ()) -> None:
+    def start(self, status: int, extra: Headers = (), length: int | None = None) -> None:
         """Send the head, if it has not been sent."""
         if self.status:
             return
@@ -104,7 +104,7 @@ class Output:
             headers += [(b"content-type", self._framing.content_type), *_STREAMING]
             if self._head is not None:
                 headers += passed_on(self._head, self._redact)
-        self._down.start(status, headers)
+        self._down.start(status, headers, length)
 
     def give(self, out: bytes, now: float) -> bool:
         """Hold it (before the first token), keep it for the next write, or write it. ``False``: too much is held."""
@@ -178,7 +178,7 @@ class Output:
         self._prelude = None
         self.close()
         self._coalescer = None
-        self.start(status, [(b"content-length", b"%d" % len(body)), *extra])
+        self.start(status, extra, len(body))
         self.finish(body)
 
     def abort(self) -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import random
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Final, Literal
+from typing import Any, Final
 
 import structlog
 
@@ -19,7 +19,7 @@ from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
 from tidegate.relay.accounts import Accounts
 from tidegate.relay.allowance import Allowance
-from tidegate.relay.attempts import Plan, carry
+from tidegate.relay.attempts import Plan, Tries
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.headers import forwarded
@@ -76,6 +76,7 @@ class Relay:
         self._environ = environ
         self._clients: dict[str, UpstreamClient] = {}
         self._retired: list[UpstreamClient] = []
+        self._tasks: set[asyncio.Task[None]] = set()
         self.router = Router(())
         self.models = ModelList(self._clients)
         self._set(upstreams)
@@ -127,7 +128,7 @@ class Relay:
                 param="model",
             )
 
-    async def carry(
+    def begin(
         self,
         request: ChatRequest,
         who: Principal,
@@ -139,16 +140,14 @@ class Relay:
         safety: Profile = OFF,
         allowance: Allowance | None = None,
         also: Headers = (),
-        on_disconnect: Literal["", "cancel", "drain"] = "",
     ) -> Stream:
-        """One stream from its beginning to its end; call :meth:`admit` first.
+        """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
         :param headers: the application's, names in lower case; those that may pass do.
         :param accepted: when the request came, on the monotonic clock.
         :param safety: what the answer's texts are filtered by.
         :param allowance: how many tokens it may deliver.
         :param also: headers of the head that the application gets.
-        :param on_disconnect: instead of that of the options, unless it is empty.
         """
         stream_id = os.urandom(16).hex()
         hits: dict[str, int] = {}
@@ -158,7 +157,7 @@ class Relay:
             request=request,
             framing=framing,
             down=down,
-            options=replace(self.options, on_disconnect=on_disconnect) if on_disconnect else self.options,
+            options=replace(self.options, on_disconnect=who.on_disconnect) if who.on_disconnect else self.options,
             settled=self._settled,
             accepted=accepted,
             texts=partial(_texts, safety, stream_id, hits) if safety.active else None,
@@ -174,8 +173,13 @@ class Relay:
         self.registry.add(stream)
         stream.open()
         plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
-        await carry(stream, plan, forwarded(headers))
+        Tries(stream, plan, forwarded(headers), self._spawn).begin()
         return stream
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     def _settled(self, stream: Stream) -> None:
         record = self.registry.settle(stream)
@@ -206,6 +210,8 @@ class Relay:
             stream.abandon()
         for client in (*self._clients.values(), *self._retired):
             await client.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks)  # they end by themselves, now that their streams have
 
 
 def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter:

@@ -43,7 +43,7 @@ from tidegate.relay.endings import Framing, reason_of
 from tidegate.relay.express import Express
 from tidegate.relay.intake import Intake
 from tidegate.relay.lane import SseLane
-from tidegate.relay.leg import Leg, Outcome, Tried
+from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
@@ -175,7 +175,7 @@ class Stream:
         self._closing: Callable[[], None] | None = None
         self._away = False
         self._grace_at: float | None = None
-        self._alarm = Alarm(self._next_due, self._on_due, self._bug)
+        self._alarm = Alarm(self._next_due, self._on_due, self.on_bug)
 
     def open(self) -> None:
         """Begin to listen to the reader."""
@@ -213,10 +213,8 @@ class Stream:
         """No further attempt makes sense."""
         return self.life.ended or self._closing is not None
 
-    def connect(self, upstream: str, model: str, redact: Redactor | None) -> Outcome:
-        """An attempt begins. The future is told the failure that the attempt met before its first token, or ``None``
-        once the stream has ended.
-        """
+    def connect(self, upstream: str, model: str, redact: Redactor | None, tell: Told) -> None:
+        """An attempt begins; ``tell`` is told its outcome, once."""
         if self.life.state is State.WAITING:
             self.life.step(Step.RETRY)
         self.life.step(Step.CONNECT)
@@ -230,14 +228,14 @@ class Stream:
             self._out.begin()
         self._express = None
         self._grace_at = None
-        return self._leg.begin()
+        self._leg.begin(tell)
 
     def wait_for(self, connecting: asyncio.Task[Exchange]) -> None:
         """The attempt's connection is being made."""
         self._leg.connecting(connecting, self._on_connected)
         self._arm()
 
-    def sleep(self, seconds: float) -> Outcome:
+    def sleep(self, seconds: float) -> asyncio.Future[TidegateError | None]:
         """A back-off: done after ``seconds``, or as soon as the stream has ended."""
         return self._leg.sleep(seconds)
 
@@ -276,7 +274,7 @@ class Stream:
         elif isinstance(error, TidegateError):
             self._leg.wake(error)
         else:
-            self._bug(error)
+            self.on_bug(error)
 
     def on_sent(self, exchange: Exchange) -> None:
         """The attempt's request is on its way."""
@@ -314,7 +312,7 @@ class Stream:
         except UpstreamProtocolError as error:
             self._failed(error)
         except Exception as error:
-            self._bug(error)
+            self.on_bug(error)
 
     def _pass(self, data: bytes, framed: bytes | None, now: float) -> None:
         lane = self._intake.lane
@@ -387,7 +385,7 @@ class Stream:
         try:
             self._on_body_end()
         except Exception as error:
-            self._bug(error)
+            self.on_bug(error)
 
     def on_lost(self, error: UpstreamFault) -> None:
         self._leg.exchange = None
@@ -401,7 +399,7 @@ class Stream:
             else:
                 self._failed(error)
         except Exception as bug:
-            self._bug(bug)
+            self.on_bug(bug)
 
     def _on_body_end(self) -> None:
         refusal = self._intake.refusal()
@@ -587,7 +585,8 @@ class Stream:
         self._out.abort()
         self._end(Reason.CLIENT_STALLED)
 
-    def _bug(self, error: BaseException) -> None:
+    def on_bug(self, error: BaseException) -> None:
+        """Something of ours raised: the log says where, the reader that it was us."""
         # The exception's own text may hold what passed through; its type and place are enough to find it.
         _log.error("relay.bug", stream_id=self.id, kind=type(error).__name__, where=place_of(error))
         self._leg.close()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
@@ -87,6 +87,18 @@ class Admission:
         """Whether there is anything to decide or to count."""
         return self.meters.any or who.quota is not UNLIMITED or bool(who.tags)
 
+    def at_once(self, who: Principal) -> bool:
+        """Whether it can be decided without waiting: neither for Redis nor for the ledger."""
+        if self.shared is not None and self.concerns(who):
+            return False
+        budget = who.quota.budget
+        return budget is None or self.spending.fresh(who.id, self.meters.period(budget.period, time.time()))
+
+    def enter_at_once(self, who: Principal, request: ChatRequest) -> Entry:
+        """As :meth:`enter`, where :meth:`at_once` says so."""
+        meters, ask = self._asked(who, request, time.time())
+        return self._entered(self.limits.admit(meters, ask, _now()), who, request.model)
+
     async def enter(self, who: Principal, request: ChatRequest) -> Entry:
         """Reserve what the request will probably use.
 
@@ -98,19 +110,25 @@ class Admission:
         budget = who.quota.budget
         if budget is not None:
             await self.spending.look(who.id, self.meters.period(budget.period, now))
-        meters = self.meters.of(who.id, who.quota, who.tags, request.model, now, self.spending.known)
-        price = None if budget is None else self.cost.expected(request.model)
-        ask = self._ask(request, price)
+        meters, ask = self._asked(who, request, now)
         if self.shared is None:
             decided: Grant | Refusal = self.limits.admit(meters, ask, _now())
         else:
             decided = await self.shared.admit(meters, ask) if meters else Grant((), ask)
+        return self._entered(decided, who, request.model)
+
+    def _asked(self, who: Principal, request: ChatRequest, now: float) -> tuple[Sequence[Meter], Ask]:
+        meters = self.meters.of(who.id, who.quota, who.tags, request.model, now, self.spending.known)
+        price = None if who.quota.budget is None else self.cost.expected(request.model)
+        return meters, self._ask(request, price)
+
+    def _entered(self, decided: Grant | Refusal, who: Principal, model: str) -> Entry:
         if isinstance(decided, Refusal):
             raise refusal_of(decided, who)
         self.metrics.entered(who.tags)
         if isinstance(decided, SharedGrant):
-            return SharedEntry(self, decided, who, request.model)
-        return Entry(self, decided, who, request.model)
+            return SharedEntry(self, decided, who, model)
+        return Entry(self, decided, who, model)
 
     def _ask(self, request: ChatRequest, price: Price | None) -> Ask:
         fields = request.fields

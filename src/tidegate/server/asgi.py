@@ -49,8 +49,9 @@ class AsgiDownstream:
         if self._gone:
             self._tell_gone()
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
-        self._put({"type": "http.response.start", "status": status, "headers": list(headers)})
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None = None) -> None:
+        told = list(headers) if length is None else [*headers, (b"content-length", b"%d" % length)]
+        self._put({"type": "http.response.start", "status": status, "headers": told})
 
     def write(self, data: bytes) -> None:
         self._put({"type": "http.response.body", "body": data, "more_body": True})

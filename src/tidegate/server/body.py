@@ -8,7 +8,7 @@ from typing import Any
 
 from tidegate.errors import InvalidRequest, RequestTimeout, RequestTooLarge
 
-__all__ = ["ClientGone", "header", "read_body"]
+__all__ = ["ClientGone", "arrived", "header", "read_body"]
 
 
 class ClientGone(Exception):
@@ -30,33 +30,51 @@ async def read_body(
     *,
     limit: int,
     timeout: float,
-    arrived: Callable[[], bytes | None] | None = None,
+    given: Callable[[], bytes | None] | None = None,
 ) -> bytes:
     """The whole body.
 
     :param limit: bytes.
     :param timeout: seconds for all of it, so that a client that dribbles cannot hold a place for ever.
-    :param arrived: gives the body if it is there already, without waiting.
+    :param given: gives the body if it is there already, without waiting.
     :raises RequestTooLarge: it is, or says that it will be, over the limit.
     :raises RequestTimeout: it did not come in time.
     :raises InvalidRequest: it is compressed, or its length is not a number.
     :raises ClientGone: the client hung up.
     """
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() != b"identity":
-            raise InvalidRequest("Send the request body uncompressed (no content-encoding).", status=415)
-        if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > limit):
-            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
-    whole = None if arrived is None else arrived()
+    _check_headers(scope, limit)
+    whole = None if given is None else given()
     if whole is not None:
-        if len(whole) > limit:
-            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
-        return whole
+        return _within(whole, limit)
     try:
         async with asyncio.timeout(timeout):
             return await _read(receive, limit)
     except TimeoutError:
         raise RequestTimeout(f"The request body did not arrive within {timeout:g} s.") from None
+
+
+def arrived(scope: MutableMapping[str, Any], body: bytes, limit: int) -> bytes:
+    """A body that has come whole, with the same limits.
+
+    :raises RequestTooLarge: it is over the limit of ``limit`` bytes.
+    :raises InvalidRequest: it is compressed.
+    """
+    _check_headers(scope, limit)
+    return _within(body, limit)
+
+
+def _check_headers(scope: MutableMapping[str, Any], limit: int) -> None:
+    for name, value in scope["headers"]:
+        if name == b"content-encoding" and value.strip().lower() != b"identity":
+            raise InvalidRequest("Send the request body uncompressed (no content-encoding).", status=415)
+        if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > limit):
+            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+
+
+def _within(body: bytes, limit: int) -> bytes:
+    if len(body) > limit:
+        raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+    return body
 
 
 async def _read(receive: Callable[[], Awaitable[MutableMapping[str, Any]]], limit: int) -> bytes:

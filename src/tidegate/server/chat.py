@@ -8,21 +8,24 @@ from time import monotonic
 from typing import cast
 
 import structlog
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import LimitReached, TidegateError
+from tidegate.errors import InternalError, LimitReached, TidegateError
 from tidegate.policy.keys import Principal
+from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.options import StreamOptions
+from tidegate.relay.stream import Stream
 from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
 from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response
 from tidegate.server.asgi import AsgiDownstream
-from tidegate.server.body import ClientGone, header, read_body
-from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream
+from tidegate.server.body import ClientGone, arrived, header, read_body
+from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
+from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
 __all__ = ["OWN_SEND", "ChatEndpoint"]
@@ -48,56 +51,112 @@ class ChatEndpoint:
         accepted = monotonic()
         gateway = self._gateway
         server = gateway.options.server
-        admission = gateway.admission
         entry: Entry | None = None
+        begun = False
         try:
-            try:
-                who = await gateway.who(scope)
-                connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
-                body = await read_body(
-                    scope,
-                    receive,
-                    limit=server.max_request_bytes,
-                    timeout=server.request_timeout,
-                    arrived=None if connection is None else connection.body,
-                )
-                request = parse_chat_request(body)
-                framing = self._framing(scope, request)
-                safety = gateway.filtered_by(scope, who)
-                gateway.relay.admit(request.model, who)
-                if admission.concerns(who):
-                    entry = await admission.enter(who, request)
-                if safety.rules:
-                    if not safety.ready:
-                        await asyncio.to_thread(safety.prepare)  # once for each profile
-                    request = await _checked(request, safety, who)
-            except TidegateError as error:
-                admission.metrics.refused(error.cause if isinstance(error, LimitReached) else error.code)
-                await error_response(error)(scope, receive, send)
-                return
-            except ClientGone:
-                return
-            admission.metrics.admitted += 1
+            who = await gateway.who(scope)
+            safety = gateway.filtered_by(scope, who)
+            connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
+            body = await read_body(
+                scope,
+                receive,
+                limit=server.max_request_bytes,
+                timeout=server.request_timeout,
+                given=None if connection is None else connection.body,
+            )
+            request = self._admitted(body, who)
+            if gateway.admission.concerns(who):
+                entry = await gateway.admission.enter(who, request)
+            if safety.rules:
+                if not safety.ready:
+                    await asyncio.to_thread(safety.prepare)  # once for each profile
+                request = await _checked(request, safety, who)
             async with _downstream(scope, receive, send, gateway.relay.options) as down:
-                stream = await gateway.relay.carry(
-                    request,
-                    who,
-                    framing,
-                    down,
-                    scope["headers"],
-                    accepted=accepted,
-                    safety=safety,
-                    allowance=entry,
-                    also=() if entry is None else entry.headers,
-                    on_disconnect=who.on_disconnect,
-                )
+                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+                entry = None  # it is the stream's own now
+                begun = True
                 try:
                     await down.closed()
-                finally:
-                    stream.abandon()
+                except BaseException:
+                    stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
+                    raise
+        except TidegateError as error:
+            if begun:
+                raise
+            await self._refused(error)(scope, receive, send)
+        except ClientGone:
+            return
         finally:
             if entry is not None:
                 entry.close()
+
+    def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | Later | None:
+        """Begin the stream in this callback, on the connection itself."""
+        accepted = monotonic()
+        gateway = self._gateway
+        entry: Entry | None = None
+        try:
+            who = gateway.who_at_once(scope)
+            if who is None or who.safety or not gateway.admission.at_once(who):
+                return Later.LATER
+            safety = gateway.filtered_by(scope, who)
+            request = self._admitted(
+                arrived(scope, connection.body() or b"", gateway.options.server.max_request_bytes), who
+            )
+            if gateway.admission.concerns(who):
+                entry = gateway.admission.enter_at_once(who, request)
+            options = gateway.relay.options
+            down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
+            self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+        except TidegateError as error:
+            return self._refused(error)
+        except Exception as error:
+            if entry is not None:
+                entry.close()
+            _log.error("server.bug", kind=type(error).__name__, where=place_of(error))
+            return error_response(InternalError("The gateway failed; the details are in its log."))
+        return None
+
+    def ready(self, scope: Scope, connection: DirectConnection) -> bool:
+        """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
+        return connection.whole and not self._gateway.filters(scope)
+
+    def _admitted(self, body: bytes, who: Principal) -> ChatRequest:
+        """The request, if it is one and a stream of it may begin now."""
+        request = parse_chat_request(body)
+        self._gateway.relay.admit(request.model, who)
+        return request
+
+    def _begin(
+        self,
+        scope: Scope,
+        request: ChatRequest,
+        who: Principal,
+        down: Downstream,
+        entry: Entry | None,
+        *,
+        accepted: float,
+        safety: Profile,
+    ) -> Stream:
+        gateway = self._gateway
+        stream = gateway.relay.begin(
+            request,
+            who,
+            self._framing(scope, request),
+            down,
+            scope["headers"],
+            accepted=accepted,
+            safety=safety,
+            allowance=entry,
+            also=() if entry is None else entry.headers,
+        )
+        gateway.admission.metrics.admitted += 1
+        return stream
+
+    def _refused(self, error: TidegateError) -> ASGIApp:
+        cause = error.cause if isinstance(error, LimitReached) else error.code
+        self._gateway.admission.metrics.refused(cause)
+        return error_response(error)
 
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()
@@ -135,8 +194,12 @@ def _downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptio
     """The connection itself where nothing of somebody else's stands before it, else plain ASGI."""
     extensions = scope.get("extensions") or {}
     connection: DirectConnection | None = extensions.get(EXTENSION)
-    if connection is not None and connection.usable_with(extensions.get(OWN_SEND)):
+    own = extensions.get(OWN_SEND)
+    if connection is not None and connection.usable_with(own):
         return FastDownstream(
-            connection, cast(CoroutineSend, send), high_water=options.high_water, stall_timeout=options.stall_timeout
+            connection,
+            None if send is own else cast(CoroutineSend, send),
+            high_water=options.high_water,
+            stall_timeout=options.stall_timeout,
         )
     return AsgiDownstream(receive, send, high_water=options.high_water)

@@ -1,8 +1,7 @@
 """A token as one write: the reader's socket, handed to the relay by a small subclass of uvicorn's HTTP protocol.
 
-uvicorn still parses the request, writes the head and the end of the response and keeps the connection alive. Only
-what lies between goes straight to the socket: the event loop's own queue costs more than the system call, so the
-socket's ``write`` is tried first, while nothing is queued.
+uvicorn still parses the request and keeps the connection alive. The answer goes straight to the socket: the event
+loop's own queue costs more than the system call, so the socket's ``write`` is tried first, while nothing is queued.
 
 This leans on uvicorn's internals (:data:`NEEDED`). :func:`protocol_class` looks whether they are where they were; when
 they have moved, or the connection is not a plain one, everything runs over plain ASGI ``send`` instead.
@@ -12,10 +11,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from enum import Enum
+from http import HTTPStatus
+from typing import Any, Final, Protocol
 
 import structlog
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from tidegate.relay.downstream import Direct, Reader
@@ -23,10 +25,12 @@ from tidegate.relay.downstream import Direct, Reader
 __all__ = [
     "EXTENSION",
     "NEEDED",
+    "AtOnce",
     "CoroutineSend",
     "DirectConnection",
     "FastDownstream",
     "FastProtocol",
+    "Later",
     "protocol_class",
 ]
 
@@ -35,7 +39,8 @@ EXTENSION: Final = "tidegate.direct"
 
 NEEDED: Final[dict[type, tuple[str, ...]]] = {
     HttpToolsProtocol: (
-        *("connection_lost", "pause_writing", "resume_writing", "on_headers_complete"),
+        *("connection_made", "connection_lost", "data_received", "pause_writing", "resume_writing"),
+        "on_headers_complete",
         "_unset_keepalive_if_required",
     ),
     RequestResponseCycle: ("send", "receive", "run_asgi"),
@@ -44,15 +49,22 @@ NEEDED: Final[dict[type, tuple[str, ...]]] = {
 
 NEEDED_ON_CYCLE: Final = (
     "body",
+    "default_headers",
     "disconnected",
     "flow",
+    "keep_alive",
+    "message_event",
     "more_body",
+    "on_response",
     "response_complete",
+    "response_started",
     "scope",
     "transport",
     "waiting_for_100_continue",
 )
-NEEDED_ON_PROTOCOL: Final = ("cycle", "scope", "transport")
+NEEDED_ON_PROTOCOL: Final = ("client", "connections", "cycle", "flow", "loop", "scheme", "scope", "server", "transport")
+
+_PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 _log = structlog.get_logger()
 
@@ -60,16 +72,67 @@ CoroutineSend = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class FastProtocol(HttpToolsProtocol):
-    """uvicorn's protocol, and somebody to tell when the reader stalls, catches up or leaves."""
+    """uvicorn's protocol, and somebody to tell when the reader stalls, catches up or leaves.
+
+    A chat request that is there as a whole when its head is begins its stream in the same callback, without a task.
+    """
 
     _fast: FastDownstream | None = None
+    _socket: Direct | None = None
+    _reading = False
+    _held: tuple[Any, Any] | None = None
+    """A request whose head is there, with the application that it is for, until what came with it has been read."""
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        own, peer = transport.get_extra_info("sockname"), transport.get_extra_info("peername")
+        tls = transport.get_extra_info("sslcontext") is not None
+        if tls or not isinstance(own, tuple) or not isinstance(peer, tuple):
+            super().connection_made(transport)
+            return
+        # What uvicorn does, with two questions to the socket in place of seven.
+        self.connections.add(self)
+        self.transport = transport
+        self.flow = FlowControl(transport)
+        self.server, self.client, self.scheme = own[:2], peer[:2], "http"
+        self._socket = _socket_of(transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._reading = True
+        super().data_received(data)
+        self._reading = False
+        if self._held is not None:
+            (cycle, app), self._held = self._held, None
+            self._begin(cycle, app)
 
     def on_headers_complete(self) -> None:
         super().on_headers_complete()
-        # The request's task starts in the next loop turn, so what is added now is there when it looks.
-        if self.scope.get("method") == "POST":
-            scope: Any = self.scope
-            scope.setdefault("extensions", {})[EXTENSION] = DirectConnection(self, self.cycle)
+        if self._held is None:  # uvicorn has made a task, which starts in the next loop turn
+            self._extend(self.cycle)
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        if self._reading and self._held is None and isinstance(getattr(app, "direct", None), Mapping):
+            self._held = cycle, app
+        else:
+            super()._start_asgi_task(cycle, app)
+
+    def _begin(self, cycle: Any, app: Any) -> None:
+        scope = cycle.scope
+        endpoint: AtOnce | None = app.direct.get(scope["path"]) if scope["method"] == "POST" else None
+        connection = DirectConnection(self, cycle)
+        if endpoint is not None and connection.usable() and endpoint.ready(scope, connection):
+            left = endpoint.at_once(scope, connection)
+            if left is None:
+                return
+            if left is not Later.LATER:
+                app = left
+        self._extend(cycle)
+        super()._start_asgi_task(cycle, app)
+
+    def _extend(self, cycle: Any) -> None:
+        """Let the application know what connection its request came on."""
+        scope: Any = cycle.scope
+        if scope.get("method") == "POST":
+            scope.setdefault("extensions", {})[EXTENSION] = DirectConnection(self, cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         fast, self._fast = self._fast, None
@@ -80,6 +143,7 @@ class FastProtocol(HttpToolsProtocol):
         self._unset_keepalive_if_required()
         # They hold each other, and nothing of this connection is asked any more.
         self.cycle: Any = None
+        self._socket = None
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -95,6 +159,30 @@ class FastProtocol(HttpToolsProtocol):
         """Tell ``fast`` of this connection's ups and downs; ``None``: nobody."""
         self._fast = fast
 
+    @property
+    def socket(self) -> Direct | None:
+        """The connection's socket, where bytes may be written past the transport."""
+        return self._socket
+
+
+class Later(Enum):
+    """What cannot begin at once."""
+
+    LATER = 1
+
+
+class AtOnce(Protocol):
+    """An endpoint that can begin without waiting for anything."""
+
+    def ready(self, scope: Any, connection: DirectConnection) -> bool:
+        """Whether the request is there as a whole, and nothing has to be waited for."""
+
+    def at_once(self, scope: Any, connection: DirectConnection) -> Any:
+        """Begin. Returns an ASGI application that has to answer instead; ``None`` when the answer is on its way.
+
+        ``Later.LATER``: nothing was done, and it takes a task that can wait.
+        """
+
 
 class DirectConnection:
     """One request's connection, as it stands in the scope."""
@@ -105,38 +193,49 @@ class DirectConnection:
         self.protocol = protocol
         self.cycle: Any = cycle
 
+    @property
+    def whole(self) -> bool:
+        """The request body is there."""
+        cycle = self.cycle
+        return not (cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue)
+
     def body(self) -> bytes | None:
         """The request body when it has arrived whole already, which is the rule; else ``None``: ask ``receive``."""
-        cycle = self.cycle
-        if cycle.more_body or cycle.disconnected or cycle.waiting_for_100_continue:
+        if not self.whole:
             return None
+        cycle = self.cycle
         body, cycle.body = bytes(cycle.body), bytearray()
         return body
 
-    def usable_with(self, send: Any) -> bool:
-        """Whether ``send`` is the connection's own: nothing of somebody else's stands between it and us."""
+    def usable(self) -> bool:
+        """Whether the answer may be written to the connection itself."""
         cycle: Any = self.cycle
-        own: bool = getattr(send, "__self__", None) is self.cycle
-        if not own or cycle.scope["http_version"] != "1.1":
+        if cycle.scope["http_version"] != "1.1":
             return False
         return not cycle.flow.write_paused and self.protocol.cycle is cycle
+
+    def usable_with(self, send: Any) -> bool:
+        """The same, for an application that was called with ``send``: nothing of somebody else's stands between."""
+        own: bool = getattr(send, "__self__", None) is self.cycle
+        return own and self.usable()
 
 
 class FastDownstream:
     """The relay's downstream on a uvicorn connection (:class:`tidegate.relay.downstream.Downstream`).
 
-    :param send: the ASGI ``send`` as the route got it: heads and ends go through it, so that middleware of the
-        application itself (CORS) sees them.
+    :param send: the ASGI ``send`` as the route got it, when it is not the connection's own: heads and ends go through
+        it, so that middleware of the application itself (CORS) sees them.
     :param high_water: unsent bytes above which the reader counts as behind.
     :param stall_timeout: seconds after which what a finished response still has unsent is given up.
     """
 
     __slots__ = (
+        "_chunked",
         "_closed",
         "_cycle",
         "_fd",
         "_head",
-        "_loop",
+        "_over",
         "_protocol",
         "_send",
         "_stall",
@@ -147,19 +246,20 @@ class FastDownstream:
     )
 
     def __init__(
-        self, connection: DirectConnection, send: CoroutineSend, *, high_water: int, stall_timeout: float
+        self, connection: DirectConnection, send: CoroutineSend | None, *, high_water: int, stall_timeout: float
     ) -> None:
-        self._protocol = connection.protocol
+        protocol = self._protocol = connection.protocol
         self._cycle = connection.cycle
-        self._transport: Any = connection.protocol.transport
+        self._transport: Any = protocol.transport
         self._send = send
         self._stall = stall_timeout
-        self._loop = asyncio.get_running_loop()
-        self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._fd = _descriptor(self._transport)
+        self._closed: asyncio.Future[None] | None = None
+        self._over = False
         self._head = b""
+        self._chunked = True
         self.framed = True
-        self.direct: Direct | None = Direct(self._fd, self._transport) if self._fd >= 0 else None
+        self.direct = protocol.socket
+        self._fd = -1 if self.direct is None else self.direct.descriptor
         self.reader: Reader | None = None
         self._transport.set_write_buffer_limits(high=high_water)
 
@@ -171,12 +271,22 @@ class FastDownstream:
         if self._cycle.disconnected or self._transport.is_closing():
             self.lost()
 
-    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
+    def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None = None) -> None:
         # The head waits for the first body bytes, which come in the same loop turn: one system call, not two.
-        cork = self._cycle.transport = _Cork(self._transport)
-        self._drive(self._send({"type": "http.response.start", "status": status, "headers": list(headers)}))
-        self._cycle.transport = self._transport
-        self._head = b"".join(cork.parts)
+        cycle = self._cycle
+        self._chunked = length is None
+        framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+        if self._send is not None:
+            cork = cycle.transport = _Cork(self._transport)
+            self._drive(self._send({"type": "http.response.start", "status": status, "headers": [*headers, framing]}))
+            cycle.transport = self._transport
+            self._head = b"".join(cork.parts)
+            return
+        cycle.response_started = True
+        lines = [name + b": " + value for name, value in (*cycle.default_headers, *headers, framing)]
+        if not cycle.keep_alive:
+            lines.append(b"connection: close")
+        self._head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, _PHRASES.get(status, b""), b"\r\n".join(lines))
 
     def write(self, data: bytes) -> None:
         self.write_framed(b"%x\r\n%b\r\n" % (len(data), data))
@@ -203,36 +313,54 @@ class FastDownstream:
 
     def finish(self, data: bytes = b"") -> None:
         self._protocol.attach(None)
-        if not self._cycle.disconnected and not self._transport.is_closing():
-            if self._head:
-                cork = self._cycle.transport = _Cork(self._transport, self._head)
+        cycle, transport = self._cycle, self._transport
+        if not cycle.disconnected and not transport.is_closing():
+            if self._send is None:
+                self._end(data)
+            elif self._head:
+                cork = cycle.transport = _Cork(transport, self._head)
                 self._head = b""
                 self._drive(self._send({"type": "http.response.body", "body": data, "more_body": False}))
-                self._cycle.transport = self._transport
+                cycle.transport = transport
                 cork.pull()
             else:
                 self._drive(self._send({"type": "http.response.body", "body": data, "more_body": False}))
-            if not self._transport.is_closing() and self._transport.get_write_buffer_size():
-                self._loop.call_later(self._stall, self._give_up)
-        self._over()
+            if not transport.is_closing() and transport.get_write_buffer_size():
+                self._protocol.loop.call_later(self._stall, self._give_up)
+        self._is_over()
+
+    def _end(self, data: bytes) -> None:
+        """The last bytes of the body, and the end of uvicorn's cycle as its own ``send`` makes it."""
+        cycle = self._cycle
+        if self._chunked:
+            data = b"%x\r\n%b\r\n0\r\n\r\n" % (len(data), data) if data else b"0\r\n\r\n"
+        self.write_framed(data)
+        cycle.response_complete = True
+        cycle.message_event.set()
+        if not cycle.keep_alive:
+            self._transport.close()
+        done, cycle.on_response = cycle.on_response, _nothing
+        done()
 
     def abort(self) -> None:
         self._protocol.attach(None)
         self._cycle.disconnected = True
         self._transport.abort()
-        self._over()
+        self._is_over()
 
     def lost(self) -> None:
         """The connection is gone."""
         self._protocol.attach(None)
         reader = self.reader
-        self._over()
+        self._is_over()
         if reader is not None:
             reader.on_gone()
 
     async def closed(self) -> None:
         """Until the response is finished, aborted or the reader gone."""
-        await self._closed
+        if not self._over:
+            self._closed = self._protocol.loop.create_future()
+            await self._closed
 
     async def __aenter__(self) -> FastDownstream:
         return self
@@ -258,10 +386,15 @@ class FastDownstream:
         if unsent and self._protocol.cycle is self._cycle:
             self._transport.abort()
 
-    def _over(self) -> None:
+    def _is_over(self) -> None:
         self.reader = None
-        if not self._closed.done():
+        self._over = True
+        if self._closed is not None and not self._closed.done():
             self._closed.set_result(None)
+
+
+def _nothing() -> None:
+    """In place of what has been called, so that a cycle does not hold its protocol."""
 
 
 class _Cork:
@@ -290,12 +423,9 @@ class _Cork:
             self._transport.close()
 
 
-def _descriptor(transport: Any) -> int:
-    """The socket's file descriptor, or -1 when bytes have to pass through the transport (TLS)."""
-    if transport.get_extra_info("sslcontext") is not None:
-        return -1
+def _socket_of(transport: Any) -> Direct | None:
     sock = transport.get_extra_info("socket")
-    return -1 if sock is None else int(sock.fileno())
+    return None if sock is None else Direct(int(sock.fileno()), transport)
 
 
 def protocol_class() -> type[HttpToolsProtocol] | None:

@@ -47,6 +47,7 @@ class Gateway:
         self._environ = environ
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
+        self._keys_filter = any(key.safety for key in options.auth.keys)
         self.metrics = PrometheusHook(models=_named(options))
         self.shared = shared_limits(options.shared, environ)
         ledger = options.ledger
@@ -100,14 +101,31 @@ class Gateway:
 
         :raises Unauthorized: nobody that we know.
         """
+        who = self.who_at_once(scope)
+        if who is not None:
+            return who
+        token = bearer((header(scope, b"authorization") or b"").decode("latin-1"))
+        assert self.keyring is not None
+        return self.auth.verdict(token, await self.keyring.find(token))
+
+    def who_at_once(self, scope: MutableMapping[str, Any]) -> Principal | None:
+        """As :meth:`who`, without waiting; ``None``: the ledger has to be asked.
+
+        :raises Unauthorized: nobody that we know.
+        """
         value = header(scope, b"authorization")
-        text = None if value is None else value.decode("latin-1")
-        if self.keyring is not None and text is not None:
+        if value is None:
+            return self.auth.check(None)
+        text = value.decode("latin-1")
+        if self.keyring is not None:
             token = bearer(text)
             if looks_like_ours(token):
-                known = self.auth.find(token)
-                return self.auth.verdict(token, known or await self.keyring.find(token))
+                return self.auth.find(token) or self.keyring.find_at_once(token)
         return self.auth.check(text)
+
+    def filters(self, scope: MutableMapping[str, Any]) -> bool:
+        """Whether a filter may be asked for by anybody: by the gateway itself, by a key or by this request."""
+        return bool(self.safety.of_all.rules or self._keys_filter or header(scope, b"x-tidegate-safety"))
 
     def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
@@ -137,6 +155,7 @@ class Gateway:
         self.admission.cost = self._costs(options)
         if self.relay.accounts is not None:
             self.relay.accounts.prices = _prices(options)
+        self._keys_filter = any(key.safety for key in options.auth.keys)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 

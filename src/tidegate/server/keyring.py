@@ -64,6 +64,20 @@ class KeyRing:
         self._database.open()
         return self.store.secret(self._given)
 
+    def find_at_once(self, token: str) -> Principal | None:
+        """As :meth:`find`, for a key that is remembered; ``None``: ask :meth:`find`.
+
+        :raises Unauthorized: it was good once.
+        """
+        if self._secret is None or not self._glance.quick:
+            return None
+        try:
+            self._remember(self._glance.version())
+        except LedgerAway:
+            return None
+        entry = self._found.get(keyed_hash(self._secret, token))
+        return None if entry is None else self._welcome(entry)
+
     async def find(self, token: str) -> Principal | None:
         """Who brings the token; ``None``: nobody that is known. Every token that is refused takes the same way.
 
@@ -84,6 +98,9 @@ class KeyRing:
                 ) from None
         if entry is None:
             return None
+        return self._welcome(entry)
+
+    def _welcome(self, entry: tuple[KeyRow, Principal]) -> Principal:
         row, principal = entry
         _check(row, time.time())
         if self._cutter is None:

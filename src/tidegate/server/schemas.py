@@ -231,10 +231,26 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         ),
         "ModelList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}),
         "Stream": _STREAM,
-        "StreamList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Stream")}}),
+        "StreamList": _ours(
+            {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},
+            optional=("readers",),
+        ),
         "StreamTable": {
-            **_ours({"live": _count(), "streams": {"type": "array", "items": ref("Stream")}}),
+            **_ours(
+                {"live": _count(), "streams": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},
+                optional=("readers",),
+            ),
             "description": "The data of one `streams` event of `/v1/streams/events`; at most 500 rows, the newest.",
+        },
+        "Readers": {
+            **_ours(
+                {
+                    "reports": _count("Of readers' pages."),
+                    "completion_ratio": _or_null({"type": "number", "minimum": 0, "maximum": 1}),
+                    "perceived_latency": _or_null({"type": "number", "description": "Median, in seconds."}),
+                }
+            ),
+            "description": "What readers' pages reported of all streams; for an admin's key, once there is a report.",
         },
         "EndedStreams": {
             "type": "array",

@@ -39,6 +39,13 @@ class Spending:
         """Nano-dollars, as of the last answer."""
         return self._known.get(subject, (0, 0.0))[0]
 
+    def fresh(self, key_id: str, period: Period) -> bool:
+        """Whether :meth:`known` knows, and nothing needs to be asked."""
+        if self._ask is None:
+            return True
+        known = self._known.get(subject_of_budget(key_id, period))
+        return known is not None and monotonic() - known[1] < AGAIN
+
     async def look(self, key_id: str, period: Period) -> None:
         """Make sure that :meth:`known` knows; waits the first time only."""
         if self._ask is None:

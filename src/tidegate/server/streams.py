@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidegate.errors import InvalidRequest, Overloaded
-from tidegate.policy.keys import Principal
+from tidegate.policy.keys import ANONYMOUS, Principal
 from tidegate.server.answers import json_response
 from tidegate.server.body import read_body
 from tidegate.server.gateway import Gateway
@@ -44,7 +44,14 @@ class StreamRoutes:
     async def list(self, request: Request) -> Response:
         """``GET /v1/streams``: live ones, the caller's own (an admin: all)."""
         who = await self._gateway.who(request.scope)
-        return json_response({"object": "list", "data": self._gateway.relay.registry.visible(who)})
+        return json_response(
+            {"object": "list", "data": self._gateway.relay.registry.visible(who), **self._readers(who)}
+        )
+
+    def _readers(self, who: Principal) -> dict[str, Any]:
+        """What readers reported of all streams: for admins (and where nobody has a key), once there is a report."""
+        readers = self._gateway.metrics.readers()
+        return {"readers": readers} if (who.admin or who == ANONYMOUS) and readers["reports"] else {}
 
     async def one(self, request: Request) -> Response:
         """``GET /v1/streams/{id}``: live or ended."""
@@ -96,7 +103,7 @@ class StreamRoutes:
             last, quiet, told = b"", 0.0, 0
             while not self._gateway.relay.draining:
                 rows = self._gateway.relay.registry.visible(who)
-                table = encode_json({"live": len(rows), "streams": rows[-MAX_SHOWN:]})
+                table = encode_json({"live": len(rows), "streams": rows[-MAX_SHOWN:], **self._readers(who)})
                 ended, told = self._gateway.relay.registry.news(who, told)
                 if ended:
                     yield encode_sse(encode_json(ended), event="ended")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from tidegate.simulator.script import Asked, Script, Step, chunk, cut_script, script_of
+from tidegate.simulator.script import Asked, Script, Step, chunk, cut_script, place_of_finish, script_of
 from tidegate.wire.openai_chat import encode_json
 from tidegate.wire.sse import DONE, encode_sse
 
@@ -140,7 +140,8 @@ def twice_done(asked: Asked, _: int) -> Script:
 def twice_finished(asked: Asked, _: int) -> Script:
     """Sends its finish reason twice -> the answer"""
     script = script_of(asked)
-    script.steps.insert(len(script.steps) - 1, script.steps[-2])
+    finish = place_of_finish(script)
+    script.steps.insert(finish, script.steps[finish])
     return script
 
 
@@ -181,7 +182,7 @@ def surrogates(asked: Asked, _: int) -> Script:
 def unfinished_json(asked: Asked, _: int) -> Script:
     """Says finish reason null throughout, and sends [DONE] after an answer of plain length -> an error event"""
     script = script_of(asked)
-    script.steps[-2] = Step(0.0, encode_sse(chunk(asked, {}, None)))
+    script.steps[place_of_finish(script)] = Step(0.0, encode_sse(chunk(asked, {}, None)))
     return script
 
 

@@ -19,7 +19,9 @@ from tidegate.simulator.script import (
     chunk,
     cut_script,
     error_script,
+    place_of_finish,
     script_of,
+    script_with,
     usage_of,
     whole_answer,
     whole_script,
@@ -139,10 +141,11 @@ def split_utf8(asked: Asked, _: int) -> Script:
 
 def dribble(asked: Asked, _: int) -> Script:
     """Sends every byte by itself -> the answer"""
-    script = script_of(asked)
+    good = script_of(asked)
+    script = script_with(asked, good.steps[1 : place_of_finish(good)][:11])
     script.framing = "close"
     steps = []
-    for step in script.steps[:12] + script.steps[-2:]:
+    for step in script.steps:
         pieces = [step.data[at : at + 1] for at in range(len(step.data))]
         steps += [Step(step.wait if at == 0 else 0.0005, piece) for at, piece in enumerate(pieces)]
         steps[-1] = steps[-1]._replace(tokens=step.tokens, after=step.after)
@@ -225,10 +228,8 @@ def big_event(asked: Asked, megabytes: int) -> Script:
 
 def flood(asked: Asked, megabytes: int) -> Script:
     """Sends N MiB of tokens as fast as they are taken -> held up while the reader is slow"""
-    script = script_of(asked)
     event = encode_sse(chunk(asked, {"content": "x" * 16000}))
-    script.steps[1:-2] = [Step(0.0, event, 1)] * (megabytes * 1024 * 1024 // len(event) + 1)
-    return script
+    return script_with(asked, [Step(0.0, event, 1)] * (megabytes * 1024 * 1024 // len(event) + 1))
 
 
 def head_bomb(_asked: Asked, _: int) -> Script:
@@ -335,16 +336,15 @@ def usage_beside(asked: Asked, _: int) -> Script:
     """Reports usage beside the finish reason, unasked -> the answer, and its usage in the ledger"""
     script = script_of(asked)
     last = chunk(asked, {}, "stop", usage=usage_of(asked, script.tokens))
-    script.steps[-2] = script.steps[-2]._replace(data=encode_sse(last))
+    script.steps[place_of_finish(script) : -1] = [Step(0.0, encode_sse(last))]
     return script
 
 
 def strawberry(asked: Asked, _: int) -> Script:
     """Says "strawberry" letter by letter, equal neighbours and all -> each of them"""
-    script = script_of(asked)
-    letters = [Step(0.0, encode_sse(chunk(asked, {"content": f"-{letter}"})), 1) for letter in "strawberry"]
-    script.steps[1:-2] = letters
-    return script
+    return script_with(
+        asked, [Step(0.0, encode_sse(chunk(asked, {"content": f"-{letter}"})), 1) for letter in "strawberry"]
+    )
 
 
 TABLE: Final[dict[str, Fault]] = {

@@ -18,7 +18,19 @@ from tidegate.simulator.texts import ANSWERS, tokens_of
 from tidegate.wire.openai_chat import encode_json
 from tidegate.wire.sse import DONE, encode_sse
 
-__all__ = ["MODELS", "After", "Asked", "Script", "Step", "asked_of", "cut_script", "script_of", "whole_answer"]
+__all__ = [
+    "MODELS",
+    "After",
+    "Asked",
+    "Script",
+    "Step",
+    "asked_of",
+    "cut_script",
+    "place_of_finish",
+    "script_of",
+    "script_with",
+    "whole_answer",
+]
 
 CREATED: Final = 1_767_225_600
 """2026-01-01: a simulated answer has no date of its own."""
@@ -199,26 +211,33 @@ def pauses(options: SimulatorOptions, count: int, turn: int) -> Iterator[float]:
 
 def script_of(asked: Asked) -> Script:
     """The good answer: role, tokens, finish reason, usage if asked for, end marker."""
-    said = deltas(asked)
-    steps = [
-        Step(0.0, encode_sse(chunk(asked, {"role": "assistant", "content": None if asked.name == "tools" else ""})))
-    ]
+    said = _events(asked.name, asked.model, asked.options.tokens)
     waits = pauses(asked.options, len(said), asked.turn)
+    return script_with(
+        asked,
+        [Step(wait if place else 0.0, event, 1) for place, (wait, event) in enumerate(zip(waits, said, strict=True))],
+    )
+
+
+def script_with(asked: Asked, tokens: list[Step]) -> Script:
+    """The good answer with these tokens, whatever was asked for."""
+    role = chunk(asked, {"role": "assistant", "content": None if asked.name == "tools" else ""})
     # The role waits for the first token: servers send both when the first token is there.
-    steps[0] = steps[0]._replace(wait=asked.options.ttft)
-    steps += [
-        Step(0.0 if place == 0 else wait, event, 1)
-        for place, (wait, event) in enumerate(
-            zip(waits, _events(asked.name, asked.model, asked.options.tokens), strict=True)
-        )
+    steps = [
+        Step(asked.options.ttft, encode_sse(role)),
+        *tokens,
+        Step(0.0, encode_sse(chunk(asked, {}, finish_of(asked)))),
     ]
-    steps.append(Step(0.0, encode_sse(chunk(asked, {}, finish_of(asked)))))
     if asked.usage:
-        steps.append(
-            Step(0.0, encode_sse(encode_json({**_head(asked), "choices": [], "usage": usage_of(asked, len(said))})))
-        )
+        usage = {**_head(asked), "choices": [], "usage": usage_of(asked, len(tokens))}
+        steps.append(Step(0.0, encode_sse(encode_json(usage))))
     steps.append(Step(0.0, DONE, 0, "end"))
-    return Script(steps, tokens=len(said))
+    return Script(steps, tokens=len(tokens))
+
+
+def place_of_finish(script: Script) -> int:
+    """Where the finish reason stands in a good answer: behind the role and the tokens."""
+    return 1 + script.tokens
 
 
 def cut_script(asked: Asked, count: int) -> Script:

@@ -44,6 +44,7 @@ def configure_logging(log_format: str = "auto", level: str = "info", *, stream: 
     :param level: the least level that is written; the names of the standard library, in any case.
     :param stream: instead of stderr.
     """
+    global _lines
     out = cast(BinaryIO, _Unfailing(sys.stderr.buffer if stream is None else stream))
     number = logging.getLevelNamesMapping()[level.upper()]
     as_json = log_format == "json" or (log_format == "auto" and not out.isatty())
@@ -65,6 +66,7 @@ def configure_logging(log_format: str = "auto", level: str = "info", *, stream: 
         logger_factory=structlog.BytesLoggerFactory(out),
         cache_logger_on_first_use=False,  # a reload may configure again
     )
+    _lines = out if as_json and number <= logging.INFO else None
     _route_standard_library(out, number, render)
 
 
@@ -126,6 +128,9 @@ class _BytesHandler(logging.Handler):
             self.handleError(record)
 
 
+# Where lines of JSON go, when that is what is written: the line of a stream's end needs no more of structlog than that.
+_lines: BinaryIO | None = None
+
 _encode = msgspec.json.Encoder(enc_hook=str).encode
 
 
@@ -153,18 +158,25 @@ class LogHook:
     Make it after :func:`configure_logging`: the logger is bound once, not for every line.
     """
 
-    __slots__ = ("_log",)
+    __slots__ = ("_lines", "_log")
 
     def __init__(self, logger: FilteringBoundLogger | None = None) -> None:
         self._log: FilteringBoundLogger = (structlog.get_logger() if logger is None else logger).bind()
+        self._lines = _lines if logger is None else None
 
     def opened(self) -> None:
         """Nothing: a stream is worth one line, and it is the one that knows how it went."""
 
     def ended(self, record: StreamRecord) -> None:
-        reason = record.reason
-        write = self._log.info if reason in _EXPECTED else self._log.warning
-        write("stream.end", **_fields(record))
+        expected = record.reason in _EXPECTED
+        if self._lines is None:
+            write = self._log.info if expected else self._log.warning
+            write("stream.end", **_fields(record))
+            return
+        line = {"timestamp": datetime.now(UTC), "level": "info" if expected else "warning", "event": "stream.end"}
+        line.update(_fields(record))
+        self._lines.write(_encode(line) + b"\n")
+        self._lines.flush()
 
 
 def _fields(record: StreamRecord) -> dict[str, Any]:

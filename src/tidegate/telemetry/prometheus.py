@@ -35,6 +35,9 @@ MAX_MODELS = 100
 is kept for ever by us and by Prometheus."""
 MAX_MODEL_LENGTH = 128
 
+MAX_FRESH = 256
+"""Ended streams that are counted together."""
+
 READER_ENDS = ("finished", "left", "cut", "failed", "stopped")
 """How a stream ended for its reader, as the reader's page reports it."""
 
@@ -55,6 +58,19 @@ class _Histogram:
     def observe(self, value: float, times: int = 1) -> None:
         self.counts[bisect_left(self.bounds, value)] += times
         self.total += value * times
+
+    def median(self) -> float | None:
+        """Read off the buckets, evenly spread within one; ``None`` before the first value."""
+        half, below = sum(self.counts) / 2, 0.0
+        if not half:
+            return None
+        for place, count in enumerate(self.counts):
+            if count and below + count >= half:
+                low = self.bounds[place - 1] if place else 0.0
+                high = self.bounds[place] if place < len(self.bounds) else low
+                return low + (high - low) * (half - below) / count
+            below += count
+        return None
 
     def buckets(self) -> list[tuple[str, float]]:
         names = [*map(repr, self.bounds), "+Inf"]
@@ -122,6 +138,7 @@ class PrometheusHook(Collector):
         self._cells: dict[tuple[str, str], _Cell] = {}
         self._ends: Counter[tuple[str, str, str, str]] = Counter()
         self._live = 0
+        self._fresh: list[StreamRecord] = []
         self._bytes_in = 0
         self._bytes_out = 0
         self._retries: Counter[str] = Counter()
@@ -142,6 +159,17 @@ class PrometheusHook(Collector):
 
     def ended(self, record: StreamRecord) -> None:
         self._live -= 1
+        self._fresh.append(record)
+        if len(self._fresh) >= MAX_FRESH:
+            self._count()
+
+    def _count(self) -> None:
+        """Everything that has ended since the last time: in a row, it costs a third of what it costs one by one."""
+        fresh, self._fresh = self._fresh, []
+        for record in fresh:
+            self._add(record)
+
+    def _add(self, record: StreamRecord) -> None:
         model = self._models.get(record.model) or self._new_model(record.model)
         upstream = record.upstream or "none"
         cell = self._cells.get((model, upstream))
@@ -174,6 +202,14 @@ class PrometheusHook(Collector):
         """Streams that readers saw finish, of all but those that they stopped themselves; ``None`` before the first."""
         counted = sum(self._reader_ends[name] for name in READER_ENDS if name != "stopped")
         return self._reader_ends["finished"] / counted if counted else None
+
+    def readers(self) -> dict[str, float | int | None]:
+        """Of the pages of readers: how many reported, which share finished, the median until text was painted."""
+        return {
+            "reports": sum(self._reader_ends.values()),
+            "completion_ratio": _rounded(self.completion_ratio()),
+            "perceived_latency": _rounded(self._perceived.median()),
+        }
 
     def render(self) -> tuple[bytes, str]:
         """The body of ``/metrics`` and its content type."""
@@ -225,6 +261,7 @@ class PrometheusHook(Collector):
             cell.output_tokens.observe(output)
 
     def collect(self) -> Iterator[Metric]:
+        self._count()
         yield from self._counters()
         for name, text, pick in _HISTOGRAMS:
             family = HistogramMetricFamily(name, text, labels=("model", "upstream"))
@@ -297,6 +334,10 @@ class PrometheusHook(Collector):
             _add(usage, (*labels, "input"), cell.input_tokens)
             _add(usage, (*labels, "output"), cell.output_tokens)
         yield from (duration, first, chunk, usage)
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
 
 
 def _add(family: HistogramMetricFamily, labels: tuple[str, ...], histogram: _Histogram) -> None:

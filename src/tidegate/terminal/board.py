@@ -73,6 +73,8 @@ class Board:
     filter: str = ""
     typing: bool = False
     message: str = ""
+    readers: Mapping[str, Any] = field(default_factory=dict)
+    """What readers' pages reported; empty for a key that may not see it."""
 
     def update(self, live: int, streams: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         """A new table; returns the ids of streams that were there and are not any more.
@@ -143,7 +145,8 @@ class Board:
 
     def summary(self) -> dict[str, Any]:
         """For ``--json``."""
-        return {"live": self.live, "streams": [dict(row.facts) for row in self.rows.values()]}
+        streams = [dict(row.facts) for row in self.rows.values()]
+        return {"live": self.live, "streams": streams, **({"readers": dict(self.readers)} if self.readers else {})}
 
     def _see(self, stream: Mapping[str, Any], now: float) -> None:
         name = str(stream["id"])
@@ -190,7 +193,22 @@ class Board:
         first = f"tidegate top  {self.where}  {self.live} live  {rate:.0f} tokens/s  {tokens} tokens shown"
         half = max(8, (width - 22) // 2)
         bars = (sparkline(list(self.rates), half), sparkline(list(self.lives), half))
-        return [BOLD + fit(first, width) + PLAIN, fit(f"tokens/s {bars[0]}    live {bars[1]}", width), ""]
+        return [
+            BOLD + fit(first, width) + PLAIN,
+            fit(f"tokens/s {bars[0]}    live {bars[1]}", width),
+            self._readers(width),
+        ]
+
+    def _readers(self, width: int) -> str:
+        if not self.readers:
+            return ""
+        ratio, latency = self.readers.get("completion_ratio"), self.readers.get("perceived_latency")
+        said = [
+            "" if ratio is None else f"{ratio:.0%} read to the end",
+            "" if latency is None else f"first text after {_seconds(latency)}",
+            f"{self.readers.get('reports', 0)} reports",
+        ]
+        return fit("readers: " + "  ".join(filter(None, said)), width)
 
     def _line(self, name: str, row: _Row, wide: tuple[int, int], width: int) -> str:
         facts = row.facts

@@ -52,7 +52,11 @@ class GatewayApi:
 
         :raises TidegateError: there is no such gateway, or it refuses.
         """
-        return list((await self._call("GET", "/v1/streams"))["data"])
+        return list((await self.listed())["data"])
+
+    async def listed(self) -> dict[str, Any]:
+        """The same with what readers reported, as the gateway says it."""
+        return await self._call("GET", "/v1/streams")
 
     async def one(self, stream: str) -> dict[str, Any]:
         """One, live or ended."""
@@ -145,6 +149,7 @@ class _Watch:
             try:
                 async for table in self._api.tables():
                     self._board.message = "" if self._board.message.startswith("!") else self._board.message
+                    self._board.readers = table.get("readers", {})
                     gone = self._board.update(int(table["live"]), table["streams"], monotonic())
                     for stream in gone[:MAX_LOOKUPS]:
                         self._start(self._look_up(stream))

@@ -27,6 +27,10 @@ from tidegate.upstream.secrets import Redactor, resolve
 
 __all__ = ["UpstreamClient"]
 
+_REMEMBERED: Final = 256
+_MAX_REMEMBERED: Final = 4096
+"""Request heads that are remembered, and the bytes of the longest of them."""
+
 _USER_AGENT: Final = f"tidegate/{__version__}".encode("ascii")
 
 
@@ -61,6 +65,7 @@ class UpstreamClient:
         self._proxy_authorization = self._dialer.proxy.authorization if absolute and self._dialer.proxy else None
         self._fixed = b""
         self._own: frozenset[bytes] = frozenset()
+        self._heads: dict[tuple[str, str, str, tuple[tuple[bytes, bytes], ...]], bytes] = {}
         self._pool = Pool(
             self._connect,
             limit=options.max_connections,
@@ -92,6 +97,7 @@ class UpstreamClient:
         fixed.update(extra)
         self._fixed = "".join(f"{name}: {value}\r\n" for name, value in fixed.items()).encode("latin-1")
         self._own = frozenset(name.encode("latin-1") for name in fixed)
+        self._heads.clear()
         self.keys.reload(secrets)
         hidden = [value for name, value in self.options.headers.items() if value != extra.get(name.lower())]
         self.redactor = Redactor(
@@ -170,6 +176,20 @@ class UpstreamClient:
     def _request(
         self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], body: bytes, key: Key | None
     ) -> bytes:
+        asked = method, path, "" if key is None else key.secret, tuple(headers)
+        head = self._heads.get(asked)
+        if head is None:
+            head = self._head(method, path, headers, key)
+            if len(head) <= _MAX_REMEMBERED:
+                if len(self._heads) >= _REMEMBERED:
+                    self._heads.clear()
+                self._heads[asked] = head
+        if body or method == "POST":
+            return b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body)
+        return head + b"\r\n"
+
+    def _head(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], key: Key | None) -> bytes:
+        """A request's head as far as it does not depend on its body. An application sends the same one every time."""
         parts = [f"{method} {self._prefix}{path}{self._query} HTTP/1.1\r\n".encode("ascii"), self._fixed]
         named = set(self._own)
         if key is not None and b"authorization" not in named:
@@ -183,8 +203,6 @@ class UpstreamClient:
                 agent = agent and name != b"user-agent"
         if agent and b"user-agent" not in named:
             parts.append(b"user-agent: %b\r\n" % _USER_AGENT)
-        parts.append(b"content-length: %d\r\n\r\n" % len(body) if body or method == "POST" else b"\r\n")
-        parts.append(body)
         return b"".join(parts)
 
     async def fetch(
@@ -244,4 +262,4 @@ class _Whole:
 
 
 def _splits(text: bytes) -> bool:
-    return b"\r" in text or b"\n" in text or b"\0" in text
+    return text.find(b"\r") >= 0 or text.find(b"\n") >= 0 or text.find(b"\0") >= 0

@@ -11,6 +11,7 @@ The request is written in one piece and the connection is never half-closed: som
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -59,6 +60,7 @@ class Connection(asyncio.Protocol):
         "_exchange",
         "_express",
         "_fault",
+        "_fd",
         "_framing_close",
         "_head_bytes",
         "_head_done",
@@ -92,6 +94,7 @@ class Connection(asyncio.Protocol):
         closed: Callable[[Connection], None],
     ) -> None:
         self.transport: Any = None
+        self._fd = -1
         self.lost = False
         self.served = 0
         """Exchanges begun."""
@@ -137,8 +140,18 @@ class Connection(asyncio.Protocol):
         exchange = self._exchange = Exchange(self, reused=self.served > 0)
         self.served += 1
         self._sink = sink
-        self.transport.write(data)
+        self._send(data)
         return exchange
+
+    def _send(self, data: bytes) -> None:
+        """To the socket itself, where it may be: the loop's queue costs more than the system call."""
+        if self._fd >= 0 and not self.transport.get_write_buffer_size():
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError:
+                pass  # full, or gone: the transport finds out, and tells
+        if data:
+            self.transport.write(data)
 
     def pause(self) -> None:
         if not self._paused and not self.lost:
@@ -182,6 +195,9 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = transport
+        sock = transport.get_extra_info("socket")
+        if sock is not None and transport.get_extra_info("sslcontext") is None:
+            self._fd = sock.fileno()
 
     def eof_received(self) -> bool:
         return False

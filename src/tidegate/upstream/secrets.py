@@ -87,7 +87,7 @@ class Redactor:
     def found(self, data: bytes) -> bool:
         """Whether a secret is in there. Cheap: it is asked for every token."""
         for secret in self._bytes:  # noqa: SIM110 - a generator costs three times as much
-            if secret in data:
+            if data.find(secret) >= 0:
                 return True
         return False
 

@@ -143,7 +143,8 @@ def has_token(chunk: Chunk) -> int:
     count = 0
     for choice in chunk.choices:
         delta = choice.delta
-        if text_of(delta):
+        content = delta.content
+        if content if isinstance(content, str) else text_of(delta):
             count += 1
         if reasoning_of(delta):
             count += 1
@@ -160,7 +161,10 @@ def usage_of(chunk: Chunk) -> Usage | None:
     if not usage and chunk.x_groq:
         usage = chunk.x_groq.get("usage")
     if not usage:
-        usage = next((choice.usage for choice in chunk.choices if choice.usage), None)
+        for choice in chunk.choices:  # not `next` of a generator: it is asked for every chunk that is decoded
+            if choice.usage:
+                usage = choice.usage
+                break
     if not isinstance(usage, dict) or not usage:
         return None
     prompt, output = _part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details")
@@ -194,7 +198,10 @@ def error_of(source: Chunk | bytes) -> Failed | None:
         return _failed(source.error)
     if source.object == "error" or source.type == "error":
         return _failed({"message": source.message, "type": source.type, "code": source.code})
-    return next((_failed(choice.error) for choice in source.choices if choice.error), None)
+    for choice in source.choices:
+        if choice.error:
+            return _failed(choice.error)
+    return None
 
 
 def _tool_call(call: ToolCall, numbering: ToolCallIndex, choice: int) -> ToolCallDelta:
