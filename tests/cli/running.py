@@ -36,14 +36,14 @@ def gateway(*arguments: str, python: str | Path = sys.executable) -> Iterator[tu
         raise AssertionError(f"the gateway did not start: {''.join(said)}")
     finally:
         process.kill()
-        process.wait(10)
+        process.wait(60)
         process.stdout.close()
 
 
 def stream(url: str, body: dict[str, Any]) -> list[str]:
     """The lines of an answer, as curl gets them."""
     command = ["curl", "-sN", "--fail-with-body", f"{url}/v1/chat/completions", "-d", json.dumps(body)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=40, check=True)
+    result = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
     return [line for line in result.stdout.splitlines() if line]
 
 
@@ -72,7 +72,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def gone(pid: int, seconds: float = 10.0) -> bool:
+def gone(pid: int, seconds: float = 60.0) -> bool:
     """Whether the process ends within ``seconds``."""
     deadline = time.monotonic() + seconds
     while alive(pid):

@@ -20,7 +20,7 @@ def start(*arguments: str) -> subprocess.Popen[str]:
 def tidegate(*arguments: str) -> subprocess.CompletedProcess[str]:
     """``tidegate …``, to its end. There is never a traceback, whatever was wrong."""
     with start(*arguments) as process:
-        out, err = process.communicate(timeout=50)
+        out, err = process.communicate(timeout=120)
     assert "Traceback" not in err
     return subprocess.CompletedProcess(arguments, process.returncode, out, err)
 

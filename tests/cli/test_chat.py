@@ -24,7 +24,7 @@ def url() -> Iterator[str]:
 
 def piped(url: str, model: str, *arguments: str, stdin: str = "Why?") -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tidegate", "chat", "--url", url, "--model", model, *arguments]
-    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=40, check=False)
+    return subprocess.run(command, input=stdin, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_in_a_pipe_only_the_answer_is_on_stdout(url: str) -> None:

@@ -82,7 +82,7 @@ def test_what_comes_within_a_frame_is_seen_a_frame_later_or_at_the_end(monkeypat
             assert screen.visible_at is None
         ended.close()
         assert ended.visible_at is not None
-        await asyncio.wait_for(waiting.seen.wait(), 10.0)
+        await asyncio.wait_for(waiting.seen.wait(), 60)
         assert waiting.visible_at is not None
 
     asyncio.run(case())

@@ -71,5 +71,5 @@ def test_it_serves_until_it_is_told_to_stop(number: signal.Signals) -> None:
         with urllib.request.urlopen(f"{url}/models") as answer:
             assert json.load(answer)["object"] == "list"
         process.send_signal(number)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=120)
         assert (process.returncode, errors) == (0, "0 generations: 0 completed, 0 aborted\n")

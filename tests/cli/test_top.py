@@ -49,12 +49,12 @@ def readers(url: str, *models: str) -> Iterator[list[StreamResult]]:
             for stream in streams:
                 stream.cancel()
             for thread in threads:
-                thread.join(10)
+                thread.join(60)
 
 
 def once(url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "tidegate", "top", "--url", url, *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
 
 
 def test_once_for_scripts(url: str) -> None:

@@ -30,7 +30,7 @@ def test_a_block_of_the_guide_runs(url: str, block: str, expected: str) -> None:
     program = block.replace("http://127.0.0.1:8080", url)
     assert program != block
     command = [sys.executable, "-W", "error", "-c", program]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=40, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert (done.returncode, done.stderr) == (0, "")
     assert expected in done.stdout
 

@@ -60,13 +60,13 @@ def test_text_and_answer_are_the_same_however_they_are_cut(kind: str, framed: An
 
 
 @settings(deadline=None, max_examples=40)
-@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=30), st.integers(1, 400))
-def test_any_text_arrives_by_template_or_not(texts: list[str], step: int) -> None:
-    """One event a read takes the quick way where its text is plain; everything else must not."""
+@given(st.lists(st.text(st.characters(codec="utf-8"), max_size=8), max_size=30), st.integers(1, 5), st.integers(1, 400))
+def test_any_text_arrives_by_template_or_not(texts: list[str], together: int, step: int) -> None:
+    """Whole events in a read take the quick way where their text is plain; everything else must not."""
     events = [sse(each) for each in said(*texts)]
     quick = Reading(SSE, raw=False, max_event=1 << 20)
-    for event in events:
-        quick.feed(event)
+    for at in range(0, len(events), together):
+        quick.feed(b"".join(events[at : at + together]))
     cut = read(b"".join(events), step=step)
     assert "".join(quick.texts) == "".join(cut.texts) == "".join(texts)
     assert quick.assembled.result() == cut.assembled.result()
@@ -81,6 +81,34 @@ def test_a_template_takes_nothing_that_says_more_than_text() -> None:
     found.feed(sse(chunk({"content": "@@"})).replace(b"@@", inner))
     assert found.assembled.finish_reasons == {0: "length"}
     assert not found.complete
+
+
+BETWEEN = [
+    (sse({"error": {"message": "On fire."}}), ["a", "b", "one"]),
+    (b": a comment\n\n", ["a", "b", "one", "two"]),
+    (b"data: {broken\n\n", ["a", "b", "one", "two"]),
+    (sse(chunk({"content": "\x00"})).replace(b"\\u0000", b"\xc3"), ["a", "b", "one", "two"]),
+    (sse(chunk({"content": ""}), chunk({"content": "+"})), ["a", "b", "one", "+", "two"]),
+]
+
+
+@pytest.mark.parametrize(("between", "texts"), BETWEEN, ids=["error", "comment", "broken", "not UTF-8", "empty"])
+def test_a_read_that_only_begins_and_ends_like_text_is_read_as_what_it_is(between: bytes, texts: list[str]) -> None:
+    found = Reading(SSE, raw=False, max_event=1 << 20)
+    for each in said("a", "b")[:-1]:
+        found.feed(sse(each))
+    found.feed(sse(chunk({"content": "one"})) + between + sse(chunk({"content": "two"})))
+    assert found.texts == texts
+    assert found.tokens == len(texts)
+
+
+def test_several_events_of_a_read_take_the_quick_way_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = Reading(SSE, raw=True, max_event=1 << 20)
+    for each in said("a", "b")[:-1]:
+        found.feed(sse(each))
+    monkeypatch.setattr(Reading, "_look", None)
+    found.feed(sse(*(chunk({"content": text}) for text in ("one", "zwö", "🌊"))))
+    assert found.events[-3:] == [TextDelta("one"), TextDelta("zwö"), TextDelta("🌊")]
 
 
 def test_a_template_is_not_taken_inside_an_unfinished_event() -> None:

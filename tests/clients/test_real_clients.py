@@ -116,7 +116,7 @@ def test_openai_node() -> None:
                 cwd=NODE,
                 capture_output=True,
                 text=True,
-                timeout=40,
+                timeout=120,
                 check=False,
             )
             assert done.returncode == 0, done.stderr

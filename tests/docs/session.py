@@ -17,7 +17,7 @@ __all__ = ["Session"]
 SERVERS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?P<program>tidegate serve|tidegate simulate|uvicorn)\b")
 READY = re.compile(r"(?:ready|running on)[^\n]*?http://127\.0\.0\.1:(\d+)")
 DEFAULT_PORTS = {"tidegate serve": "8080", "tidegate simulate": "8000", "uvicorn": "8000"}
-SECONDS = 25.0
+SECONDS = 120.0
 
 
 class Session:
@@ -71,7 +71,7 @@ class Session:
                 os.killpg(process.pid, signal.SIGKILL)
             except ProcessLookupError:
                 pass
-            process.wait(10)
+            process.wait(60)
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import shutil
-import socket
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -17,6 +16,7 @@ import pytest
 
 from tests.docs.blocks import blocks_of
 from tests.fakes.gateway import Rig, rig, run, simulator_options, until
+from tests.fakes.ports import unused_port
 from tests.fakes.reader import Reader, ask, request_bytes
 
 PAGE = "docs/how-to/behind-a-proxy.md"
@@ -67,12 +67,6 @@ PROXIES = [
 every = pytest.mark.parametrize("proxy", PROXIES, ids=lambda proxy: proxy.program)
 
 
-def _free_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return int(sock.getsockname()[1])
-
-
 def _program(name: str) -> str:
     found = shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     assert found, f"{name} is not installed: scripts/debian-packages nginx-light haproxy caddy"
@@ -87,7 +81,7 @@ def _write(proxy: Proxy, folder: Path, gateway_port: int) -> tuple[Path, int]:
     (block,) = [block.text for block in blocks_of(PAGE) if block.language == proxy.language]
     for shown in ("127.0.0.1:8080", "127.0.0.1:8081"):
         block = block.replace(shown, f"127.0.0.1:{gateway_port}")
-    port, file = _free_port(), folder / "configuration"
+    port, file = unused_port(), folder / "configuration"
     file.write_text(proxy.whole(block, port, folder))
     return file, port
 
@@ -102,7 +96,7 @@ async def running(proxy: Proxy, folder: Path, gate: Rig) -> AsyncIterator[int]:
             _program(proxy.program), *arguments, cwd=folder, env=_environment(folder), stdout=output, stderr=output
         )
     try:
-        for _ in range(400):
+        for _ in range(4000):
             assert process.returncode is None, (folder / "output").read_text()
             try:
                 reader = await ask(port, "/healthz", None, method="GET")
@@ -116,7 +110,7 @@ async def running(proxy: Proxy, folder: Path, gate: Rig) -> AsyncIterator[int]:
     finally:
         try:
             process.terminate()  # killed, nginx would leave its workers behind
-            await asyncio.wait_for(process.wait(), 5)
+            await asyncio.wait_for(process.wait(), 60)
         except ProcessLookupError:
             pass
         except TimeoutError:
@@ -129,12 +123,12 @@ def test_the_program_accepts_the_configuration(proxy: Proxy, tmp_path: Path) -> 
     file, _ = _write(proxy, tmp_path, 8080)
     command = [_program(proxy.program), *(each.replace(FILE, str(file)) for each in proxy.check)]
     result = subprocess.run(
-        command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, timeout=30, check=False
+        command, cwd=tmp_path, env=_environment(tmp_path), capture_output=True, text=True, timeout=120, check=False
     )
     assert result.returncode == 0, result.stderr + result.stdout
 
 
-async def check_first_token(proxy: Proxy, path: str, folder: Path, *, idle_timeout: float = 20.0) -> None:
+async def check_first_token(proxy: Proxy, path: str, folder: Path, *, idle_timeout: float = 60.0) -> None:
     """A single token passes while the stream lives and nothing follows it."""
     async with rig(idle_timeout=idle_timeout) as gate, running(proxy, folder, gate) as port:
         reader = await Reader.connect(port)

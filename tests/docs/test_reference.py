@@ -135,7 +135,7 @@ def test_a_page_is_markdown_without_the_marks_of_another_language(name: str) -> 
 
 def test_the_site_builds_with_them(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]
-    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=50, check=False)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120, check=False)
     assert (result.returncode, result.stdout) == (0, ""), result.stderr
     for name in PAGES:
         assert (tmp_path / name.removesuffix(".md") / "index.html").is_file()

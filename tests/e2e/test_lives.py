@@ -48,6 +48,7 @@ FAILING = ["401", "403", "404", "429", "500", "503", "stall", "silent", "no-fini
 FAILING += ["late-error-after-finish", "half-event", "html", "head-bomb", "two-lengths", "echo-key"]
 NUMBERED = ["stall-after", "cut-after", "cut-clean-after", "rst-after"]
 RARE = ["finish-then-hang", "slow-head", "dribble?tokens=3", "big-event-1", "big-event-9", "flood-1"]
+RARE += ["default?tokens=500"]
 
 BAD = [
     (b"{", 400),

@@ -64,7 +64,7 @@ def test_a_finish_without_an_end_is_a_success_after_a_grace(fast: bool, path: st
     """The upstream neither says [DONE] nor closes; its connection is given up."""
 
     async def case() -> None:
-        async with rig(fast=fast, idle_timeout=0.2) as gate:
+        async with rig(fast=fast, idle_timeout=0.5) as gate:
             reader = await ask(gate.port, path, question("sim/finish-then-hang"))
             assert_success(reader, path)
             assert gate.simulator is not None

@@ -36,7 +36,7 @@ def process(*arguments: str, ready: str, **environ: str) -> Iterator[tuple[subpr
         yield started, found[1]
     finally:
         started.kill()
-        started.wait(10)
+        started.wait(60)
         started.stdout.close()
 
 
@@ -68,12 +68,12 @@ def test_live_streams_are_told_when_a_process_dies(fast: str) -> None:
             stopped.send_signal(signal.SIGTERM)
             for readers, code in ((cut, "upstream_cut"), (late, "shutdown")):
                 for reader in readers:
-                    await asyncio.wait_for(reader.rest(), 20)
+                    await asyncio.wait_for(reader.rest(), 60)
                     assert_told(reader, code)
                     await reader.close()
 
         run(case())
-        assert stopped.wait(20) == 0
+        assert stopped.wait(60) == 0
         assert gateway.poll() is None, "the death of an upstream is no death of the gateway"
 
 

@@ -192,7 +192,7 @@ def test_a_block_ends_the_answer_and_the_model(fast: bool, framing: str) -> None
             finish = json.loads(reader.body)["choices"][0]["finish_reason"] if framing == "json" else reader.finish
             assert finish == "content_filter"
             assert (await rig.ended()).reason == "filtered"
-            await asyncio.wait_for(said.gone.wait(), 5)
+            await asyncio.wait_for(said.gone.wait(), 60)
 
     run(case())
 

@@ -4,7 +4,6 @@ as NDJSON."""
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 
 import pytest
@@ -13,6 +12,7 @@ import trustme
 from tests.e2e.faces import NDJSON, SSE, assert_refused, assert_success, assert_told, face, question, the_answer
 from tests.fakes.deaf import deaf_port
 from tests.fakes.gateway import Rig, gateway, rig, run, simulator_options, until, upstream
+from tests.fakes.ports import unused_port
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.simulator.server import Simulator
 
@@ -41,7 +41,7 @@ def test_a_failure_after_the_first_token_is_told_in_the_stream(fast: bool, path:
     """What came before it was delivered; the model server's generation is over."""
 
     async def case() -> None:
-        async with rig(fast=fast, idle_timeout=0.3) as gate:
+        async with rig(fast=fast, idle_timeout=0.5 if code == "idle_timeout" else 60.0) as gate:
             reader = await ask(gate.port, path, question(f"sim/{fault}"))
             count = {"half-event": 3, "error-event": 3, "big-event-20": 2}.get(fault, 7 if fault.endswith("-7") else 20)
             assert_told(reader, code, the_answer(count))
@@ -71,7 +71,7 @@ def test_the_whole_is_bounded_in_time(fast: bool, path: str) -> None:
     """However steadily tokens come."""
 
     async def case() -> None:
-        async with rig(fast=fast, total_timeout=0.4, simulated=simulator_options(tps=50, tokens=1000)) as gate:
+        async with rig(fast=fast, total_timeout=1.0, simulated=simulator_options(tps=50, tokens=1000)) as gate:
             reader = await ask(gate.port, path, question("sim/default"))
             assert_told(reader, "total_timeout")
             assert (await gate.ended()).reason == "total_timeout"
@@ -109,7 +109,7 @@ def test_a_failure_before_the_first_token_has_a_status(
     """After as many tries as are worth making; never 200."""
 
     async def case() -> None:
-        async with rig(fast=fast, first_token_timeout=0.15) as gate:
+        async with rig(fast=fast, first_token_timeout=0.15 if status == 504 else 60.0) as gate:
             reader = await ask(gate.port, path, question(f"sim/{fault}"))
             assert_refused(reader, status, code)
             record = await gate.ended()
@@ -127,10 +127,7 @@ def test_nobody_listening_is_a_502(fast: bool, path: str) -> None:
     """Connection refused."""
 
     async def case() -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
-        async with gateway(upstream(f"http://127.0.0.1:{port}/v1"), fast=fast) as gate:
+        async with gateway(upstream(f"http://127.0.0.1:{unused_port()}/v1"), fast=fast) as gate:
             reader = await ask(gate.port, path, question("m"))
             assert_refused(reader, 502, "upstream_unreachable")
             assert (await gate.ended()).retries == 2
@@ -237,7 +234,7 @@ def test_the_whole_suite_of_faults_runs_on_asyncios_own_loop() -> None:
     """Without uvloop."""
 
     async def case() -> None:
-        async with rig(idle_timeout=0.3) as gate:
+        async with rig(idle_timeout=0.5) as gate:
             assert_success(await ask(gate.port, SSE, question("sim/default")), SSE)
             assert_success(await ask(gate.port, NDJSON, question("sim/default")), NDJSON)
             assert_told(await ask(gate.port, SSE, question("sim/cut-after-7")), "upstream_cut", the_answer(7))

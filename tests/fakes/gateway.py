@@ -8,6 +8,7 @@ import os
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any
+from unittest.mock import patch
 
 import uvloop
 
@@ -41,9 +42,9 @@ def run(main: Coroutine[Any, Any, None], *, plain_loop: bool = False, count_time
 
 
 async def _alone(main: Coroutine[Any, Any, None]) -> None:
-    await asyncio.wait_for(main, 50)
+    await asyncio.wait_for(main, 200)
     left = asyncio.all_tasks() - {asyncio.current_task()}
-    for _ in range(20):
+    for _ in range(2000):
         if not left:
             return
         await asyncio.sleep(0.01)
@@ -96,7 +97,7 @@ class _Recorder:
         self.rig.records.append(record)
 
 
-async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
+async def until(true: Callable[[], bool], seconds: float = 60.0) -> None:
     """Wait for something to become true."""
     deadline = asyncio.get_running_loop().time() + seconds
     while not true():
@@ -106,7 +107,7 @@ async def until(true: Callable[[], bool], seconds: float = 10.0) -> None:
 
 def upstream(url: str, name: str = "up", **options: Any) -> UpstreamOptions:
     """An upstream on loopback."""
-    return UpstreamOptions(**{"name": name, "base_url": url, "trust_env": False, "connect_timeout": 2.0, **options})
+    return UpstreamOptions(**{"name": name, "base_url": url, "trust_env": False, "connect_timeout": 30.0, **options})
 
 
 def simulator_options(**options: Any) -> SimulatorOptions:
@@ -129,7 +130,7 @@ async def gateway(
     """
     options = GatewayOptions(
         server=ServerOptions(**{"port": 0, "fast_path": fast, "drain_timeout": 0.2, **(server or {})}),
-        stream=StreamOptions(**{"retry_delay": 0.01, "first_token_timeout": 5.0, "idle_timeout": 5.0, **stream}),
+        stream=StreamOptions(**{"retry_delay": 0.01, "first_token_timeout": 60.0, "idle_timeout": 60.0, **stream}),
         upstreams=upstreams,
         auth=auth or AuthOptions(anonymous=True),
         **(sections or {}),
@@ -138,7 +139,9 @@ async def gateway(
     # As uvicorn's `serve` does it, without its signals (the process is the test's) and its ticks.
     running.config.load()
     running.lifespan = running.config.lifespan_class(running.config)
-    await running.startup()
+    # What a test made before it would never be looked at again; `conftest` has frozen the rest.
+    with patch.object(gc, "freeze"):
+        await running.startup()
     found = Rig(running)
     try:
         yield found
@@ -153,7 +156,6 @@ async def gateway(
             connection.transport.abort()
         await until(lambda: not running.server_state.connections and not running.server_state.tasks)
         await running.lifespan.shutdown()
-        gc.unfreeze()
 
 
 @asynccontextmanager

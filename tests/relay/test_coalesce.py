@@ -111,7 +111,7 @@ def test_on_a_real_loop_the_rest_follows_by_itself() -> None:
         coalescer = Coalescer(0.02, 50, asyncio.get_running_loop(), write)
         for part in (b"a", b"b", b"c"):
             coalescer.add(part, asyncio.get_running_loop().time())
-        await asyncio.wait_for(both.wait(), 10)
+        await asyncio.wait_for(both.wait(), 60)
         assert b"".join(written) == b"abc"
 
     asyncio.run(case())

@@ -47,7 +47,7 @@ async def listing(**options: Any) -> AsyncIterator[tuple[Lister, ModelList]]:
 
 def run(case: Callable[[], Awaitable[None]]) -> None:
     async def main() -> None:
-        await asyncio.wait_for(case(), 20)
+        await asyncio.wait_for(case(), 200)
 
     asyncio.run(main())
 

@@ -41,7 +41,7 @@ async def relay(*, max_streams: int = 100, environ: dict[str, str] | None = None
     simulator = Simulator(simulator_options())
     await simulator.start()
     told = Told()
-    options = StreamOptions(retry_delay=0.01, first_token_timeout=5.0, idle_timeout=5.0)
+    options = StreamOptions(retry_delay=0.01, first_token_timeout=60.0, idle_timeout=60.0)
     made = Relay([upstream(simulator.url, **up)], options, told, max_streams=max_streams, environ=environ or {})
     try:
         yield made, told, simulator

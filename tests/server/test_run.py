@@ -31,6 +31,8 @@ def collector() -> Iterator[None]:
     threshold = gc.get_threshold()
     yield
     gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as `conftest` does
     gc.set_threshold(*threshold)
 
 
@@ -60,7 +62,7 @@ class Served:
         )
 
     async def port(self) -> int:
-        return int((await asyncio.wait_for(self.url, 20)).rpartition(":")[2])
+        return int((await asyncio.wait_for(self.url, 60)).rpartition(":")[2])
 
     async def streaming(self) -> Reader:
         reader = await Reader.connect(await self.port())
@@ -70,7 +72,7 @@ class Served:
         return reader
 
     async def ended(self) -> None:
-        await asyncio.wait_for(self.task, 20)
+        await asyncio.wait_for(self.task, 60)
 
 
 def on_loop(case: Callable[[], Any]) -> None:

@@ -133,7 +133,7 @@ def test_the_first_text_is_painted_at_once_and_more_of_it_a_frame_later(monkeypa
         for piece in (" two", " three"):
             painter.feed(piece)
             assert screen.lines == ["One"]
-        await asyncio.wait_for(written.wait(), 10.0)
+        await asyncio.wait_for(written.wait(), 60)
         assert screen.lines == ["One two three"]
 
     asyncio.run(case())

@@ -53,7 +53,7 @@ class Told:
         self.over.set()
 
     async def ended(self) -> Told:
-        await asyncio.wait_for(self.over.wait(), 10)
+        await asyncio.wait_for(self.over.wait(), 60)
         return self
 
 
@@ -87,7 +87,7 @@ async def serving(answer: Answer, **options: Any) -> AsyncIterator[int]:
 @asynccontextmanager
 async def client_for(url: str, environ: dict[str, str] | None = None, **options: Any) -> AsyncIterator[UpstreamClient]:
     """A client of ``url`` that is closed afterwards, and has nothing open then."""
-    given = {"name": "up", "base_url": url, "trust_env": environ is not None, "connect_timeout": 3.0, **options}
+    given = {"name": "up", "base_url": url, "trust_env": environ is not None, "connect_timeout": 30.0, **options}
     client = UpstreamClient(UpstreamOptions(**given), environ=environ or {})
     try:
         yield client

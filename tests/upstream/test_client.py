@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.gateway import until
 from tests.upstream.peer import Told, client_for, serving
 from tidegate import __version__
 from tidegate.errors import ConfigError, ConnectTimeout, Overloaded, UpstreamCut, UpstreamProtocolError
@@ -16,7 +17,7 @@ from tidegate.upstream.options import UpstreamOptions
 
 
 def run(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 20))
+    asyncio.run(asyncio.wait_for(case(), 200))
 
 
 class Echo:
@@ -141,14 +142,14 @@ def test_when_every_connection_is_busy_the_next_request_waits_and_then_is_refuse
     async def case() -> None:
         async with (
             serving(stalls) as port,
-            client_for(f"http://127.0.0.1:{port}", max_connections=1, connect_timeout=0.1) as client,
+            client_for(f"http://127.0.0.1:{port}", max_connections=1, connect_timeout=1.0) as client,
         ):
             busy = await client.send(Told(), path="/x")
             with pytest.raises(Overloaded, match="All 1 connections") as raised:
                 await client.send(Told(), path="/x")
             assert raised.value.retry_after == 1.0
             waiting = asyncio.create_task(client.send(Told(), path="/x"))
-            await asyncio.sleep(0.02)
+            await until(lambda: client._pool.waiting == 1)
             busy.abort()
             await waiting
 
@@ -202,7 +203,7 @@ def test_a_time_limit_holds_for_connecting() -> None:
         async with client_for("http://127.0.0.1:9", connect_timeout=0.05) as client:
 
             async def never() -> Any:
-                await asyncio.sleep(10)
+                await asyncio.sleep(3600)
 
             client._dialer.connect = lambda make: never()  # type: ignore[method-assign]
             with pytest.raises(ConnectTimeout, match=r"within 0\.05 s"):

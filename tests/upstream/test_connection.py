@@ -172,7 +172,7 @@ class Held:
 
 
 def run(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 50))
+    asyncio.run(asyncio.wait_for(case(), 200))
 
 
 def cuts(wire: bytes) -> list[list[bytes]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -13,6 +12,8 @@ import pytest
 import trustme
 import uvloop
 
+from tests.fakes.gateway import until
+from tests.fakes.ports import unused_port
 from tests.upstream.peer import Told, client_for, serving
 from tidegate.errors import ConfigError, ConnectionRefused, ConnectTimeout, NameNotResolved, ProxyFailed, TlsFailed
 from tidegate.upstream.client import UpstreamClient
@@ -26,7 +27,7 @@ Loop = Callable[[], asyncio.AbstractEventLoop]
 
 def run(case: Callable[[], Coroutine[Any, Any, None]], loop: Loop = uvloop.new_event_loop) -> None:
     with asyncio.Runner(loop_factory=loop) as runner:
-        runner.run(asyncio.wait_for(case(), 20))
+        runner.run(asyncio.wait_for(case(), 200))
 
 
 @pytest.fixture(scope="module")
@@ -142,9 +143,7 @@ def test_a_peer_that_speaks_no_tls_is_a_tls_failure(loop: Loop) -> None:
 @loops
 def test_nobody_and_nowhere_have_errors_of_their_own(loop: Loop) -> None:
     async def case() -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
+        port = unused_port()
         async with client_for(f"http://127.0.0.1:{port}/v1") as client:
             with pytest.raises(ConnectionRefused, match=f"127.0.0.1:{port}.* does not accept"):
                 await ask(client)
@@ -233,9 +232,7 @@ def test_a_proxy_that_does_not_want_to_is_a_failure_of_its_own(loop: Loop, answe
 @pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_proxy_that_cannot_be_reached_is_not_taken_for_the_upstream(loop: Loop, scheme: str) -> None:
     async def case() -> None:
-        with socket.socket() as unused:
-            unused.bind(("127.0.0.1", 0))
-            port = unused.getsockname()[1]
+        port = unused_port()
         environ = {f"{scheme}_proxy": f"http://127.0.0.1:{port}"}
         async with client_for(f"{scheme}://localhost:1/v1", environ) as client:
             with pytest.raises(ProxyFailed, match="cannot be reached"):
@@ -272,12 +269,11 @@ def test_a_connect_that_is_cancelled_in_the_tunnel_leaves_no_socket(loop: Loop) 
     async def case() -> None:
         async with serving(stalls) as proxy_port:
             environ = {"https_proxy": f"http://127.0.0.1:{proxy_port}"}
-            async with client_for("https://localhost:1/v1", environ, connect_timeout=0.1) as client:
+            async with client_for("https://localhost:1/v1", environ, connect_timeout=0.5) as client:
                 with pytest.raises(ConnectTimeout):
                     await ask(client)
                 assert client.open_connections == 0
-            await asyncio.sleep(0.05)
-        assert gone
+            await until(lambda: bool(gone))
         assert gone[0].startswith(b"CONNECT")
 
     run(case, loop)

@@ -55,7 +55,7 @@ class Dialled:
 
 
 def run(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    asyncio.run(asyncio.wait_for(case(), 10))
+    asyncio.run(asyncio.wait_for(case(), 200))
 
 
 async def turns(count: int = 4) -> None:
@@ -165,7 +165,7 @@ def test_a_waiter_that_is_cancelled_in_the_turn_of_its_gift_gives_it_back(first:
         if then == "nothing":
             dialled.pool.release(only)
         assert dialled.pool.idle == (0 if then == "abort" else 1)
-        await asyncio.wait_for(dialled.pool.acquire(), 1)
+        await asyncio.wait_for(dialled.pool.acquire(), 60)
         await dialled.pool.close()
 
     run(case)

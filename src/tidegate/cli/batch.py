@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 import click
 
 from tidegate.batch.options import BatchOptions
+from tidegate.cli.options import API_KEY, QUIET
 from tidegate.cli.progress import ProgressLine
 from tidegate.cli.running import key_of, on_interrupt, run_loop
 from tidegate.errors import InvalidRequest
@@ -33,9 +34,7 @@ _DEFAULT = BatchOptions()
     show_default=True,
     help="The server; the path of each request is in its line.",
 )
-@click.option(
-    "--api-key", metavar="REFERENCE", help="env:NAME or file:PATH. [default: LLM_API_KEY or OPENAI_API_KEY, if set]"
-)
+@API_KEY
 @click.option(
     "--start",
     default=_DEFAULT.start,
@@ -88,7 +87,7 @@ _DEFAULT = BatchOptions()
 @click.option("--price-out", type=click.FloatRange(0.0), metavar="PRICE", help="Of a million output tokens.")
 @click.option("--overwrite", is_flag=True, help="Begin anew, although there is an output or a journal.")
 @click.option("--fresh", is_flag=True, help="A new connection for each request (for comparison).")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@QUIET
 def batch(
     source: Path,
     output: Path,

@@ -13,6 +13,7 @@ import click
 
 from tidegate.bench.options import LoadOptions, Thresholds
 from tidegate.bench.report import LoadReport, Snapshot, breaches, table
+from tidegate.cli.options import API_KEY, HEADERS, JSON_FILE, QUIET
 from tidegate.cli.progress import ProgressLine, ms
 from tidegate.cli.running import headers_of, key_of, on_interrupt, run_loop
 
@@ -88,16 +89,8 @@ _MS = click.FloatRange(0.0)
     help="Silence that counts as a failure.",
 )
 @click.option("--fresh", is_flag=True, help="A new connection for each stream.")
-@click.option(
-    "--api-key", metavar="REFERENCE", help="env:NAME or file:PATH. [default: LLM_API_KEY or OPENAI_API_KEY, if set]"
-)
-@click.option(
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Sent with each request; may be given more often.",
-)
+@API_KEY
+@HEADERS
 @click.option("--seed", default=_DEFAULT.seed, show_default=True, type=int, help="Of the choice which streams hang up.")
 @click.option(
     "--simulator",
@@ -105,8 +98,8 @@ _MS = click.FloatRange(0.0)
     help="The model server behind, when it is `tidegate simulate`: adds cancel latency and added TTFT.",
 )
 @click.option("--pid", type=click.IntRange(1), help="The gateway's process: adds its memory, children included.")
-@click.option("--json", "json_file", metavar="FILE", help="Write everything there as JSON; - is standard output.")
-@click.option("--quiet", is_flag=True, help="No progress.")
+@JSON_FILE
+@QUIET
 @click.option("--max-ttft-p50", "ttft_p50", type=_MS, metavar="MS", help="Fail above it.")
 @click.option("--max-ttft-p99", "ttft_p99", type=_MS, metavar="MS", help="Fail above it.")
 @click.option("--max-tpot-p99", "tpot_p99", type=_MS, metavar="MS", help="Fail above it.")

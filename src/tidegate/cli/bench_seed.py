@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from tidegate.bench.abandonment import Abandonment
+from tidegate.cli.options import JSON_FILE, QUIET
 from tidegate.cli.progress import ProgressLine
 from tidegate.cli.running import on_interrupt, run_loop
 
@@ -83,7 +84,7 @@ _BROWSERS = ("chromium", "google-chrome", "chrome")
 @click.option(
     "--pages", default=10, show_default=True, type=click.IntRange(2, 50), help="Asked in the browser, for each way."
 )
-@click.option("--json", "json_file", metavar="FILE", help="Write everything there; - is standard output.")
+@JSON_FILE
 @click.option(
     "--plot",
     "plot_file",
@@ -91,7 +92,7 @@ _BROWSERS = ("chromium", "google-chrome", "chrome")
     metavar="FILE",
     help="Save a plot, as .png or .svg. Needs: pip install 'tidegate[bench]'.",
 )
-@click.option("--quiet", is_flag=True, help="No progress.")
+@QUIET
 def seed(
     streams: int,
     readers: int,

@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 import click
 
 from tidegate.cli.listening import cannot_listen
+from tidegate.cli.options import HEADERS, JSON_FILE
 from tidegate.cli.running import headers_of, on_interrupt, run_loop
 
 if TYPE_CHECKING:
@@ -31,12 +32,13 @@ __all__ = ["torture"]
 )
 @click.option("--model", default="torture", show_default=True, help="A model that the gateway sends there.")
 @click.option("--api-key", metavar="REFERENCE", help="The client's key for the gateway: env:NAME or file:PATH.")
+@HEADERS
 @click.option(
-    "--header",
-    "headers",
-    multiple=True,
-    metavar="'NAME: VALUE'",
-    help="Sent with each request; may be given more often.",
+    "--framing",
+    default="sse",
+    show_default=True,
+    type=click.Choice(["sse", "ndjson"]),
+    help="Asked for with the Accept header; lines are for gateways that have them.",
 )
 @click.option("--only", multiple=True, metavar="GLOB", help="Cases, by name; may be given more than once.")
 @click.option("--list", "listing", is_flag=True, help="Print the cases, and stop.")
@@ -58,13 +60,14 @@ __all__ = ["torture"]
 )
 @click.option("--junit", type=click.Path(path_type=Path), metavar="FILE", help="Write JUnit XML there.")
 @click.option("--markdown", type=click.Path(path_type=Path), metavar="FILE", help="Write a table there.")
-@click.option("--json", "json_file", metavar="FILE", help="Write everything there; - is standard output.")
+@JSON_FILE
 def torture(
     url: str | None,
     upstream_port: int,
     model: str,
     api_key: str | None,
     headers: tuple[str, ...],
+    framing: str,
     only: tuple[str, ...],
     listing: bool,
     patience: float,
@@ -96,7 +99,10 @@ def torture(
         return
     if url is None:
         raise click.UsageError("Missing argument 'URL'")
-    results = run_loop(_torture(url, upstream_port, model, api_key, headers_of(headers), cases, patience, recovery))
+    more = headers_of(headers)
+    if framing == "ndjson":
+        more.setdefault("accept", "application/x-ndjson")
+    results = run_loop(_torture(url, upstream_port, model, api_key, more, cases, patience, recovery))
     _write(results, url, junit, markdown, json_file)
     if not all(result.honest for result in results):
         raise SystemExit(1)

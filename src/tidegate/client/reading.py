@@ -2,7 +2,8 @@
 
 Nearly every chunk of a stream is one token of text and nothing else. Such a chunk is recognised by a strict type that
 cannot decode anything more, so that it costs one decode and no assembling; the bytes around its text are remembered,
-and a read that is those bytes around another plain text costs not even that. Everything else takes the tolerant path.
+and a read that is those bytes around other plain texts, any number of them, costs not even that. Everything else takes
+the tolerant path.
 """
 
 from __future__ import annotations
@@ -102,6 +103,7 @@ class Reading:
     """
 
     __slots__ = (
+        "_between",
         "_calls",
         "_done",
         "_finishing",
@@ -157,7 +159,7 @@ class Reading:
         self._misses = 0
         self._hits = 0
         # What stands around the text in an event (a record) of this stream, its end included.
-        self._prefix = self._suffix = _NEVER
+        self._prefix = self._suffix = self._between = _NEVER
         self._framing = _FRAMINGS.get(kind, "")
         if not self._framing:
             self.fail(UpstreamProtocolError("The server's answer is neither an event stream nor JSON."))
@@ -195,17 +197,15 @@ class Reading:
     def feed(self, data: bytes) -> None:
         """Bytes of the body, in order."""
         self._size += len(data)
-        if (
-            data.startswith(self._prefix)
-            and data.endswith(self._suffix)
-            and _unescaped(data, len(self._prefix), len(data) - len(self._suffix)) is not None
-            and not self._pending
-        ):
-            try:
-                self._plain(data[len(self._prefix) : -len(self._suffix)].decode())
-                return
-            except UnicodeDecodeError:
-                pass
+        if data.startswith(self._prefix) and data.endswith(self._suffix) and not self._pending:
+            # Nothing but the text may stand between two templates: neither a quote nor a line end of another event.
+            found = data[len(self._prefix) : len(data) - len(self._suffix)].split(self._between)
+            if _unescaped(found[0] if len(found) == 1 else b"".join(found)) is not None:
+                try:
+                    self._plain([text.decode() for text in found if text])
+                    return
+                except UnicodeDecodeError:
+                    pass
         if self._size > MAX_ANSWER:
             self.fail(UpstreamProtocolError(f"The answer is larger than {MAX_ANSWER} bytes."))
         if self._done or self.error is not None:
@@ -273,6 +273,7 @@ class Reading:
         sse = self._framing == "sse"
         self._prefix = b"data: " + prefix if sse else prefix
         self._suffix = suffix + (b"\n\n" if sse else b"\n")
+        self._between = self._suffix + self._prefix
 
     def _look(self, payload: bytes) -> None:
         if self._misses < _MISSES:
@@ -287,18 +288,19 @@ class Reading:
                     if self._hits % _LEARN == 0 and text and b"\n" not in payload:
                         self._learn(payload, text)
                     self._hits += 1
-                    self._plain(text)
+                    if text:
+                        self._plain([text])
                     return
         self._look_closely(payload)
 
-    def _plain(self, text: str) -> None:
-        if text:
-            self.tokens += 1
-            self._plain_texts.append(text)
-            if self._raw:
-                self.events.append(TextDelta(text))
-            else:
-                self.texts.append(text)
+    def _plain(self, texts: list[str]) -> None:
+        """Deltas of text and nothing else."""
+        self.tokens += len(texts)
+        self._plain_texts += texts
+        if self._raw:
+            self.events += map(TextDelta, texts)
+        else:
+            self.texts += texts
 
     def _look_closely(self, payload: bytes) -> None:
         if self.over or not payload:

@@ -12,6 +12,7 @@ import contextlib
 import random
 import warnings
 import weakref
+from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from time import monotonic, time
 from typing import Any, Final, Generic, Self, TypeVar
@@ -74,6 +75,8 @@ class AsyncStream(Generic[Piece]):
         self._clock = None if raw else clock
         self._response: aiohttp.ClientResponse | None = None
         self._read: Callable[[], Awaitable[bytes]] = _no_response
+        # aiohttp's own list of what has come and was not read, as long as it has one; else empty.
+        self._unread: deque[bytes] = deque()
         self._opening: asyncio.Task[Any] | None = None
         self._cancelled = False
         self._delivered = False
@@ -198,6 +201,11 @@ class AsyncStream(Generic[Piece]):
             await self._clock.frame()
             if core.ended:
                 return  # cancelled meanwhile
+        if len(self._unread) > 1:
+            # With each chunk that it hands out aiohttp asks its parser and the transport to go on: one is cheaper.
+            whole = b"".join(self._unread)
+            self._unread.clear()
+            self._unread.append(whole)
         self._waiting_since = monotonic()
         try:
             data = await self._read()
@@ -216,7 +224,7 @@ class AsyncStream(Generic[Piece]):
 
     def _take_unread(self) -> None:
         """What came before the connection broke. aiohttp raises at once and leaves it lying."""
-        unread = b"".join(getattr(self._response.content, "_buffer", ())) if self._response is not None else b""
+        unread = b"".join(self._unread)
         if unread and not self._core.ended:
             self._core.feed(unread, monotonic())
 
@@ -302,6 +310,7 @@ class AsyncStream(Generic[Piece]):
         self._core.began(response.headers.get("content-type", ""), _lower(response.headers))
         self._response = response
         self._read = response.content.readany
+        self._unread = getattr(response.content, "_buffer", self._unread)
         self._idle, self._grace_until = False, None
         transport = response.connection.transport if response.connection is not None else None
         if transport is not None and hasattr(transport, "max_size"):
@@ -327,6 +336,7 @@ class AsyncStream(Generic[Piece]):
         """Let go of the connection: kept when its response was read to the end, closed when not."""
         response, self._response = self._response, None
         self._read = _no_response
+        self._unread = deque()
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None

@@ -9,8 +9,9 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, TypeAlias
 
 from tidegate.torture.cases import Outcome
+from tidegate.wire.ndjson import NdjsonDecoder
 from tidegate.wire.openai_chat import ChatAssembler, MalformedChunk, decode_chunk, error_of
-from tidegate.wire.sse import SseDecoder
+from tidegate.wire.sse import SseDecoder, SseEvent
 
 __all__ = ["Choices", "Ending", "Observed", "choices_of", "judged"]
 
@@ -21,6 +22,8 @@ Choices: TypeAlias = dict[int, tuple[Any, ...]]
 """Index -> text, reasoning, refusal, tool calls, finish reason."""
 
 _MOST: Final = 1 << 26
+
+_NDJSON: Final = frozenset({"application/x-ndjson", "application/ndjson", "application/jsonl"})
 
 
 @dataclass(slots=True)
@@ -49,9 +52,16 @@ class _Stream:
     error: bool = False
 
 
-def _read(body: bytes) -> _Stream:
+def _events(body: bytes, kind: str) -> list[SseEvent]:
+    if kind not in _NDJSON:
+        return SseDecoder(max_event=_MOST).feed(body)
+    lines = NdjsonDecoder(max_record=_MOST)
+    return [SseEvent(record) for record in lines.feed(body) + lines.close()]
+
+
+def _read(body: bytes, kind: str = "") -> _Stream:
     whole, found = ChatAssembler(), _Stream({}, False)
-    for event in SseDecoder(max_event=_MOST).feed(body):
+    for event in _events(body, kind):
         found.events += 1
         if event.data == b"[DONE]":
             found.done = True
@@ -116,7 +126,7 @@ def _decoded(got: Observed) -> bytes | None:
 
 def _stream(got: Observed, body: bytes, wanted: Choices) -> tuple[Outcome, str]:
     kind = got.headers.get("content-type", "").partition(";")[0].strip().lower()
-    found = _read(body)
+    found = _read(body, kind)
     tokens = f"{len(''.join(choice[0] for choice in found.choices.values()))} characters"
     if found.error:
         return Outcome.ERROR_EVENT, "then [DONE]" if found.done else ""
@@ -131,7 +141,7 @@ def _stream(got: Observed, body: bytes, wanted: Choices) -> tuple[Outcome, str]:
     if got.ending == "quiet":
         return Outcome.HANG, f"after {tokens}"
     if not found.events or found.malformed == found.events:
-        plain = not body.strip() or kind == "text/event-stream"
+        plain = not body.strip() or kind == "text/event-stream" or kind in _NDJSON
         return (Outcome.EMPTY, f"{len(body)} bytes") if plain else (Outcome.NO_STREAM, kind or "no content type")
     if found.complete:
         return (Outcome.PARTIAL if _part(found.choices, wanted) else Outcome.ALTERED), tokens

@@ -16,8 +16,6 @@ from tidegate.torture.upstream import LyingUpstream, meant
 
 __all__ = ["Result", "Suite"]
 
-_STOP: Final = 2.0
-"""Seconds within which a model must have been stopped after its client left."""
 _AHEAD: Final = 24 * 1024 * 1024
 """Bytes that may be on the way to a client that does not read: the kernel's buffers of two connections, and some."""
 _MIDWAY: Final = 5
@@ -48,16 +46,25 @@ class Suite:
 
     :param key: the client's own bearer key; the gateway's must be another one for a leak to be seen.
     :param patience: seconds of silence after which an answer is given up.
+    :param stop_within: seconds within which a model must have been stopped after its client left.
     """
 
     def __init__(
-        self, client: Client, upstream: LyingUpstream, *, key: str = "", patience: float = 10.0, recovery: float = 30.0
+        self,
+        client: Client,
+        upstream: LyingUpstream,
+        *,
+        key: str = "",
+        patience: float = 10.0,
+        recovery: float = 30.0,
+        stop_within: float = 2.0,
     ) -> None:
         self._client = client
         self._upstream = upstream
         self._key = key
         self._patience = patience
         self._recovery = recovery
+        self._stop_within = stop_within
 
     async def ready(self) -> None:
         """Wait until the gateway answers a good case.
@@ -163,7 +170,7 @@ class Suite:
             return Outcome.BROKEN, "no connection to the gateway"
         try:
             if case.act is Act.LEAVE_MIDWAY:
-                midway = lambda: connection.body.count(b"data:") > _MIDWAY  # noqa: E731 - read once, below
+                midway = lambda: connection.body.count(b'"delta"') > _MIDWAY  # noqa: E731 - read once, below
                 if not await connection.until(midway, self._patience):
                     return self._judged(case, await connection.read(0.1))
             elif not await self._asked(case, began):
@@ -181,13 +188,13 @@ class Suite:
         return False
 
     async def _stopped(self, case: Case, since: float, left_at: float) -> tuple[Outcome, str]:
-        while monotonic() < left_at + _STOP:
+        while monotonic() < left_at + self._stop_within:
             lives = self._upstream.generations(case, since)
             if lives and all(life.ended_at is not None for life in lives):
                 last = max(life.ended_at or 0.0 for life in lives)
                 return Outcome.STOPPED, f"{max(0.0, last - left_at) * 1e3:.0f} ms"
             await asyncio.sleep(0.01)
-        return Outcome.RAN_ON, f"for {_STOP:g} s and more"
+        return Outcome.RAN_ON, f"for {self._stop_within:g} s and more"
 
     async def _never_read(self, case: Case) -> tuple[Outcome, str]:
         began = monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from tidegate.simulator.options import SimulatorOptions
@@ -21,10 +22,11 @@ class LyingUpstream(Simulator):
     """Answers any model name.
 
     :param models: what it lists to gateways that ask before they trust a model server.
+    :param tps: tokens a second.
     """
 
-    def __init__(self, models: tuple[str, ...] = ("torture",)) -> None:
-        super().__init__(_OPTIONS)
+    def __init__(self, models: tuple[str, ...] = ("torture",), *, tps: float = _OPTIONS.tps) -> None:
+        super().__init__(replace(_OPTIONS, tps=tps))
         self._offered = models
         self.authorizations: dict[str, str] = {}
         """Case -> the Authorization header that came with it last."""
