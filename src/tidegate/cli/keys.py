@@ -75,7 +75,7 @@ def create(tags: Sequence[str], models: Sequence[str], file: str | None, as_json
     from tidegate.errors import InvalidRequest
     from tidegate.policy.key_specs import spec_of
 
-    fields = {name: value for name, value in given.items() if value not in (None, False)}
+    fields = {name: value for name, value in given.items() if value is not None and value is not False}
     fields["tags"] = dict(map(_pair, tags))
     fields["models"] = list(models)
     try:

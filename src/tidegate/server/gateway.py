@@ -12,7 +12,6 @@ import structlog
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
-from tidegate.ledger.price_table import BuiltInPrices
 from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
 from tidegate.policy.meters import Meters
 from tidegate.policy.options import AuthOptions
@@ -25,6 +24,7 @@ from tidegate.server.body import header
 from tidegate.server.costs import Costs
 from tidegate.server.keyring import KeyRing
 from tidegate.server.options import GatewayOptions
+from tidegate.server.price_table import BuiltInPrices
 from tidegate.server.spending import Spending
 from tidegate.shared.limits import RedisScript, SharedLimits
 from tidegate.shared.options import SharedOptions

@@ -1,4 +1,4 @@
-"""ledger/price_table.py: the maintained table."""
+"""server/price_table.py: the maintained table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from genai_prices import Usage as TheirUsage
 from genai_prices import calc_price
 
 from tidegate.events import Usage
-from tidegate.ledger.price_table import BuiltInPrices
+from tidegate.server.price_table import BuiltInPrices
 
 NOON = datetime(2026, 9, 1, 12, tzinfo=UTC)
 OPENAI = {"main": "https://api.openai.com/v1", "own": "http://127.0.0.1:8000/v1"}
