@@ -25,6 +25,7 @@ import pytest
 from tests.fakes.gateway import Rig, gateway, run, simulator_options, until, upstream
 from tests.fakes.loop import timers_left
 from tests.fakes.reader import Reader, ask, request_bytes
+from tidegate.policy.options import LimitOptions
 from tidegate.simulator.script import asked_of, deltas
 from tidegate.simulator.server import Simulator, Truth
 from tidegate.simulator.texts import ANSWERS, tokens_of
@@ -359,9 +360,11 @@ async def between(simulator: Simulator, seed: int, lives: list[Life]) -> None:
     options = options_of(seed)
     up = upstream(simulator.url, max_connections=random.Random(seed).choice((8, 10_000)))
     server = {"max_request_bytes": 65_536}
+    # Half of them are counted, and never reach a limit: every place that was taken has to come back.
+    sections = {"limits": LimitOptions(rpm=10**9, tpm=10**12, concurrent=10**9)} if seed % 2 else {}
     async with (
-        gateway(up, fast=True, server=server, **options) as fast,
-        gateway(up, fast=False, server=server, **options) as plain,
+        gateway(up, fast=True, server=server, sections=sections, **options) as fast,
+        gateway(up, fast=False, server=server, sections=sections, **options) as plain,
     ):
 
         async def work(worker: int) -> None:

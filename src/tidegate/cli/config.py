@@ -70,10 +70,10 @@ def warnings(options: GatewayOptions) -> list[str]:
     from tidegate.config import is_loopback
 
     found = []
-    if not options.auth.anonymous and not options.auth.keys:
+    if not options.auth.anonymous and not options.auth.keys and not options.ledger.on:
         found.append(
-            "nobody can use this gateway: there is no [[auth.key]] (make one with: tidegate keys hash) "
-            "and [auth] anonymous is false"
+            "nobody can use this gateway: there is no [[auth.key]] (make one with: tidegate keys hash), "
+            "no ledger to keep keys in, and [auth] anonymous is false"
         )
     if options.auth.anonymous and not is_loopback(options.server.host):
         found.append(

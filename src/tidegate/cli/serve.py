@@ -146,6 +146,8 @@ def _clients(options: GatewayOptions) -> str:
     count = len(options.auth.keys)
     keys = f"{count} key{'s' * (count != 1)}"
     if not options.auth.anonymous:
+        if options.ledger.on:
+            keys += ", and those made with: tidegate keys create"
         return f"{keys}; a request without one is refused"
     return "no key needed" if count == 0 else f"{keys}, and anyone without one"
 
