@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -299,3 +300,15 @@ async def test_no_refused_prompt_asks_redis(server: RedisServer) -> None:
     async with several(server) as (one, _):
         assert refused(await one.admit([tokens(5)], ask(6, 1))).never
         assert not one._up
+
+
+def test_without_the_client_library_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "redis.asyncio", None)
+    with pytest.raises(ConfigError, match=r"pip install 'tidegate\[redis\]'"):
+        RedisScript("redis://127.0.0.1", SharedOptions())
+
+
+def test_the_password_of_redis_is_in_no_message() -> None:
+    with pytest.raises(ConfigError) as caught:
+        RedisScript("rdis://:hunter2@127.0.0.1", SharedOptions())
+    assert "hunter2" not in caught.value.message
