@@ -20,6 +20,9 @@ class Allowance(Protocol):
     def bind(self, changed: Callable[[], None]) -> None:
         """Call ``changed`` whenever ``tokens`` has become another number outside of :meth:`more`."""
 
+    def ahead(self, tokens: int) -> None:
+        """So many may be delivered soon: raise ``tokens`` as far as that is possible without waiting."""
+
     def ended(self, record: StreamRecord) -> None:
         """The stream is over; called once."""
 

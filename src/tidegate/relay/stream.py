@@ -334,7 +334,10 @@ class Stream:
     def _pass_within(self, allowance: Allowance, data: bytes, framed: bytes | None, now: float) -> None:
         """Line by line where the read could hold more tokens than may pass: none of them is taken back."""
         answer = self.answer
-        if answer.tokens + data.count(b"\n") + data.count(b"\r") < allowance.tokens:
+        most = answer.tokens + data.count(b"\n") + data.count(b"\r")
+        if most >= allowance.tokens:
+            allowance.ahead(most)
+        if most < allowance.tokens:
             self._pass(data, framed, now)
         else:
             for line in data.splitlines(keepends=True):

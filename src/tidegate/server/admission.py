@@ -161,6 +161,11 @@ class Entry:
     def bind(self, changed: Callable[[], None]) -> None:
         self._changed = changed
 
+    def ahead(self, tokens: int) -> None:
+        reached = self._admission.limits.more(self.grant, tokens + STEP, _now())
+        if not isinstance(reached, Refusal):
+            self.tokens = reached
+
     def more(self, delivered: int) -> TidegateError | None:
         reached = self._admission.limits.more(self.grant, delivered + STEP, _now())
         if isinstance(reached, Refusal):
@@ -215,11 +220,16 @@ class SharedEntry(Entry):
         if self.tokens < NO_END:
             self.tokens = max(0, self._granted - AHEAD)
 
+    def ahead(self, tokens: int) -> None:
+        if self._asking is None and self._error is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask(max(self._granted, tokens) + STEP))
+            self.tokens = self._granted + SLACK
+
     def more(self, delivered: int) -> TidegateError | None:
         if self._error is not None and delivered > self._granted:
             return self._error
         if self._asking is None and self._error is None:
-            self._asking = asyncio.get_running_loop().create_task(self._ask(max(self._granted, delivered) + STEP))
+            self.ahead(delivered)
         elif delivered > self._granted + SLACK:
             self._take(lambda: self._shared.more_alone(self.grant, delivered + STEP))
         if self._error is not None:
