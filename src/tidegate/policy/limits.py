@@ -41,6 +41,10 @@ class Kind(StrEnum):
     BUDGET = "budget"
 
 
+# An enum's member is looked up in its class every time; these are plain names.
+_REQUESTS, _TOKENS, _STREAMS, _BUDGET = Kind.REQUESTS, Kind.TOKENS, Kind.STREAMS, Kind.BUDGET
+
+
 class Meter(NamedTuple):
     """One limit that a request falls under.
 
@@ -78,18 +82,15 @@ class Ask:
 
     def allowance(self, kind: Kind, charged: int) -> int:
         """Output tokens that a charge covers."""
-        if kind is Kind.TOKENS:
+        if kind is _TOKENS:
             return max(0, charged - self.prompt)
-        if kind is Kind.BUDGET and self.unit_cost > 0:
+        if kind is _BUDGET and self.unit_cost > 0:
             return max(0, int((charged - self.prompt_cost) / self.unit_cost))
         return NO_END
 
     def charge(self, kind: Kind, output: int) -> int:
         """What so many output tokens have to be charged."""
-        return self.prompt + output if kind is Kind.TOKENS else self.cost(output)
-
-
-_REQUESTS, _TOKENS, _STREAMS, _BUDGET = Kind.REQUESTS, Kind.TOKENS, Kind.STREAMS, Kind.BUDGET
+        return self.prompt + output if kind is _TOKENS else self.cost(output)
 
 
 @dataclass(slots=True)
@@ -137,7 +138,7 @@ class Grant:
         ask = self.ask
         found = NO_END
         for meter, charged in zip(self.meters, self.charged, strict=True):
-            if meter.kind is Kind.TOKENS or meter.kind is Kind.BUDGET:
+            if meter.kind is _TOKENS or meter.kind is _BUDGET:
                 found = min(found, ask.allowance(meter.kind, charged))
         return found
 
@@ -251,9 +252,9 @@ class Limits:
         reached, least = output, None
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
             kind = meter.kind
-            if kind is Kind.TOKENS:
+            if kind is _TOKENS:
                 room = meter.limit - self._window(meter).slide(now)
-            elif kind is Kind.BUDGET:
+            elif kind is _BUDGET:
                 room = meter.limit - self._purse(meter).used
             else:
                 continue
@@ -264,19 +265,19 @@ class Limits:
             assert least is not None, "more than before was asked for"
             return Refusal(least, self._wait_for_one(least, now))
         for index, meter in enumerate(grant.meters):
-            if meter.kind is Kind.TOKENS or meter.kind is Kind.BUDGET:
+            if meter.kind is _TOKENS or meter.kind is _BUDGET:
                 amount = grant.ask.charge(meter.kind, reached) - grant.charged[index]
                 if amount > 0:
                     self._add(grant, index, amount, now)
         return reached
 
     def _wait_for_one(self, meter: Meter, now: int) -> int | None:
-        return meter.resets if meter.kind is Kind.BUDGET else self._window(meter).wait(1, meter.limit, now)
+        return meter.resets if meter.kind is _BUDGET else self._window(meter).wait(1, meter.limit, now)
 
     def _add(self, grant: Grant, index: int, amount: int, now: int) -> None:
         meter = grant.meters[index]
         grant.charged[index] += amount
-        if meter.kind is Kind.BUDGET:
+        if meter.kind is _BUDGET:
             self._purse(meter).held += amount
         else:
             grant.marks.append((index, self._window(meter).add(amount, now), amount))
@@ -326,7 +327,7 @@ class Limits:
     def _standings(self, meters: Sequence[Meter], now: int) -> tuple[tuple[Kind, Standing], ...]:
         rows = []
         for meter in meters:
-            if meter.kind is Kind.REQUESTS or meter.kind is Kind.TOKENS:
+            if meter.kind is _REQUESTS or meter.kind is _TOKENS:
                 window = self._window(meter)
                 rows.append((meter.kind, meter.limit, window.slide(now), window.reset(now)))
         return tightest(rows)
@@ -346,6 +347,6 @@ def _longer(one: Refusal, other: Refusal) -> bool:
 
 def _weight(refusal: Refusal) -> float:
     """Never > a period without end > a time > nobody knows."""
-    if refusal.never or (refusal.meter.kind is Kind.BUDGET and refusal.wait is None):
+    if refusal.never or (refusal.meter.kind is _BUDGET and refusal.wait is None):
         return math.inf
     return -1.0 if refusal.wait is None else float(refusal.wait)

@@ -26,7 +26,7 @@ from tidegate.wire.chat_request import ChatRequest
 __all__ = ["Admission", "Cost", "Entry", "Price"]
 
 STEP: Final = 64
-"""Output tokens that a stream asks for when it has used what it had."""
+"""Output tokens that a stream asks for when it has used what it had, and has in reserve at its beginning."""
 
 AHEAD: Final = 32
 """Over Redis, it asks so many tokens before, so that the answer is there in time."""
@@ -133,7 +133,8 @@ class Admission:
     def _ask(self, request: ChatRequest, price: Price | None) -> Ask:
         fields = request.fields
         prompt = prompt_tokens(fields)
-        output = most_output(fields) or self.expectations.of(request.model)
+        # A little more than the mean: most answers then need not ask for more.
+        output = most_output(fields) or self.expectations.of(request.model) + STEP
         if price is None:
             return Ask(prompt, output)
         return Ask(prompt, output, round(prompt * price.prompt), price.output)
