@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Table, delete, select
+from sqlalchemy import Connection, Dialect, Table, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from tidegate.ledger.audit import Entry, append
@@ -41,7 +42,7 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
         _insert(connection, begins, [msgspec.structs.asdict(item) for item in begun])
     if ended:
         rows = [row for item in ended.values() for row in item.legs]
-        _insert(connection, legs, [_fields(row) for row in rows], ignore=False)
+        _insert_rows(connection, rows)
         kept = [_text(item) for item in ended.values() if item.prompt is not None]
         if kept:
             _insert(connection, texts, kept)
@@ -131,13 +132,22 @@ def _insert_into(connection: Connection, table: Table) -> Any:
     return kind.insert(table)
 
 
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]], *, ignore: bool = True) -> None:
-    statement = _insert_into(connection, table)
-    connection.execute(statement.on_conflict_do_nothing() if ignore else statement, rows)
+def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+    connection.execute(_insert_into(connection, table).on_conflict_do_nothing(), rows)
 
 
-def _fields(row: LegRow) -> dict[str, Any]:
-    return msgspec.structs.asdict(row)
+@cache
+def _legs_statement(dialect: Dialect) -> tuple[str, bool]:
+    """The driver's own statement, and whether it takes values by place."""
+    compiled = legs.insert().compile(dialect=dialect)
+    return str(compiled), bool(compiled.positional)
+
+
+def _insert_rows(connection: Connection, rows: list[LegRow]) -> None:
+    # Past SQLAlchemy's work on each parameter, which is a third of what a row costs.
+    statement, by_place = _legs_statement(connection.dialect)
+    fields: Any = msgspec.structs.astuple if by_place else msgspec.structs.asdict
+    connection.exec_driver_sql(statement, [fields(row) for row in rows])
 
 
 def _text(item: Ended) -> dict[str, Any]:

@@ -113,7 +113,7 @@ class Writer:
         except OSError as error:
             _log.error("ledger.no_spool", folder=str(folder), error=error.strerror or str(error))
         self._threads = [
-            threading.Thread(target=self._run, args=(work,), name=f"tidegate-ledger-{name}", daemon=True)
+            threading.Thread(target=work, name=f"tidegate-ledger-{name}", daemon=True)
             for name, work in (("spool", self._gather), ("database", self._write))
         ]
         for thread in self._threads:
@@ -140,13 +140,6 @@ class Writer:
         if self._slot is not None:
             self._slot.release()
             self._slot = None
-
-    def _run(self, work: Callable[[], None]) -> None:
-        try:
-            work()
-        except Exception as error:
-            # Only the type: its text may hold a value.
-            _log.error("ledger.bug", kind=type(error).__name__)
 
     # The first thread: from the queue to the spool.
 
@@ -225,7 +218,8 @@ class Writer:
                 if now >= next_texts:
                     next_texts = now + TEXTS
                     self._forget_texts()
-            except (LedgerAway, OSError) as error:
+            except Exception as error:
+                # Whatever it is: this thread must not end before the process does.
                 self._away(error)
                 pause = wait * (0.5 + random.random() / 2)  # noqa: S311 - not a secret
                 if self._closing.wait(pause):
@@ -286,15 +280,18 @@ class Writer:
             self.figures.written += len(items)
 
     def _enter_once(self, items: list[Item]) -> None:
-        with self._database.writing() as connection:
-            book.enter(connection, items, careful=self._careful)
+        try:
+            with self._database.writing() as connection:
+                book.enter(connection, items, careful=self._careful)
+        except (OverflowError, TypeError, ValueError) as error:
+            # The driver's own, before the database has seen the row.
+            raise LedgerAway(type(error).__name__, refused=True) from None
 
     def _enter_singly(self, items: list[Item]) -> None:
         """There is something among them that the database will never take: everything but that."""
         for item in items:
             try:
-                with self._database.writing() as connection:
-                    book.enter(connection, [item], careful=True)
+                self._enter_once([item])
             except LedgerAway as error:
                 if not error.refused:
                     raise
@@ -363,7 +360,10 @@ class Writer:
         self.figures.failed += 1
         if self.figures.away_since is None:
             self.figures.away_since = time.monotonic()
-        self._complain("ledger.away", error=str(error), waiting=self.waiting[0])
+        if isinstance(error, LedgerAway | OSError):
+            self._complain("ledger.away", error=str(error), waiting=self.waiting[0])
+        else:
+            self._complain("ledger.bug", kind=type(error).__name__, where=_place(error))
 
     def _complain(self, event: str, **fields: object) -> None:
         """At most once a minute for each kind: the disk that the log is on may be what is full."""
@@ -371,3 +371,11 @@ class Writer:
         if now - self._complained.get(event, -60.0) >= 60.0:
             self._complained[event] = now
             _log.error(event, **fields)
+
+
+def _place(error: BaseException) -> str:
+    """Where it came from, without its text, which may hold a value."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return "" if trace is None else f"{Path(trace.tb_frame.f_code.co_filename).name}:{trace.tb_lineno}"

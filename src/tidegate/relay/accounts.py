@@ -25,6 +25,9 @@ __all__ = ["Accounts", "Spent", "Tally"]
 LONG_DELTA: Final = 16.0
 """Bytes of text in a mean delta above which deltas are not tokens: words have five letters, tokens four."""
 
+MOST_MODELS: Final = 1000
+"""Names that are counted by themselves; clients choose them. The rest is counted without a name."""
+
 _UNSEEN: Final = frozenset({"connect_timeout", "upstream_refused", "upstream_error"})
 """Reasons of streams without a token whose prompt no model has seen."""
 
@@ -60,9 +63,12 @@ class Tally:
         """Nano-dollars by model."""
         self.unpriced: Counter[str] = Counter()
         """Streams by model."""
+        self._models: set[str] = set()
 
     def add(self, spent: Spent) -> None:
-        model, usage, cost = spent
+        usage, cost = spent.usage, spent.cost
+        model = spent.model if spent.model in self._models or len(self._models) < MOST_MODELS else ""
+        self._models.add(model)
         for kind, count in (
             ("prompt", usage.prompt_tokens),
             ("cached", usage.cached_tokens),

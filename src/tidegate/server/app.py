@@ -26,6 +26,7 @@ from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
 from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
+from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
 
 __all__ = ["GatewayApp", "create_app"]
@@ -114,6 +115,7 @@ def _routes(gateway: Gateway) -> list[Route]:
         Route("/v1/streams/{id}/stop", streams.stop, methods=["POST"]),
         Route("/v1/streams/{id}/seen", streams.seen, methods=["POST"]),
         *AdminKeys(gateway).routes(),
+        Route("/admin/usage", ReportRoutes(gateway).usage),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz(gateway)),
         Route("/metrics", _metrics(gateway)),

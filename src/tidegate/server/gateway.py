@@ -30,6 +30,7 @@ from tidegate.shared.limits import RedisScript, SharedLimits
 from tidegate.shared.options import SharedOptions
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.hooks import Hooks
+from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
 from tidegate.upstream.secrets import resolve
@@ -55,6 +56,7 @@ class Gateway:
         accounts = None
         if self.ledger is not None:
             accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
+            LedgerMetrics(self.metrics.registry, self._ledger_state, self.metrics.label)
         self.relay = Relay(
             options.upstreams,
             options.stream,
@@ -95,6 +97,24 @@ class Gateway:
             return
         self._started = True
         await asyncio.to_thread(self.ledger.open)
+
+    def _ledger_state(self) -> LedgerState:
+        assert self.ledger is not None
+        assert self.relay.accounts is not None
+        writer, tally = self.ledger.writer, self.relay.accounts.tally
+        waiting, size = writer.waiting
+        figures = writer.figures
+        return LedgerState(
+            tokens=tally.tokens.copy(),
+            cost={model: nanos / 1e9 for model, nanos in tally.cost.copy().items()},
+            unpriced=tally.unpriced.copy(),
+            waiting=waiting,
+            spool_bytes=size,
+            written=figures.written,
+            dropped=figures.dropped,
+            failed=figures.failed,
+            away=figures.away_since is not None,
+        )
 
     async def who(self, scope: MutableMapping[str, Any]) -> Principal:
         """Who a request comes from. Waits only for the ledger, and for that only when it has to be asked.

@@ -47,6 +47,8 @@ class Operation:
     streams: bool = False
     """The response carries ``x-stream-id``."""
     needs_key: bool = True
+    query: Mapping[str, str] = field(default_factory=dict)
+    """Parameters of the query -> what they say."""
 
 
 _CHAT_ERRORS: Final = (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)
@@ -170,6 +172,19 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
             takes="Rotation",
             answers={JSON: "VirtualKey"},
             errors=(400, 404, *_ADMIN_ERRORS, 408, 413),
+        ),
+        ("/admin/usage", "GET"): Operation(
+            id="usage",
+            summary="Who used what, what it cost, how it ended",
+            tag="Usage",
+            about="By `key` when nothing is said. Costs are in US dollars; `null` where nothing has a price.",
+            query={
+                "by": "`key`, `tag`, `model`, `reason` or `day`",
+                "since": "`30d`, `12h`, `today`, a date or a time",
+                "reason": "Only streams that ended so",
+            },
+            answers={JSON: "UsageList"},
+            errors=(400, 401, 403, 409, 503),
         ),
         ("/healthz", "GET"): Operation(
             id="healthz",
@@ -312,6 +327,11 @@ def _operation(path: str, operation: Operation) -> dict[str, Any]:
                 "schema": {"type": "string"},
             }
         ]
+    if operation.query:
+        found["parameters"] = [
+            {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}
+            for name, about in operation.query.items()
+        ]
     if operation.takes is not None:
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": ref(operation.takes)}}}
     return found
@@ -353,6 +373,7 @@ _ERRORS: Final[Mapping[int, str]] = MappingProxyType(
         401: "No key, or one that is not known",
         403: "The key is good, but not for this",
         404: "No such model, stream or key, or not for this key; a page that is not built",
+        404: "No such model or stream, or not for this key; a page that is not built",
         408: "The body did not arrive in time",
         409: "It cannot be done as things are: there is no ledger, or the key is revoked",
         413: "The body is too large",

@@ -21,6 +21,15 @@ __all__ = ["SCHEMAS", "ref"]
 Schema = dict[str, Any]
 
 
+_GROUPS: Final = ("key", "tag", "model", "reason", "day")
+_COUNTS: Final = (
+    *("streams", "prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
+    "unpriced",
+)
+_SHARES: Final = ("estimated_share", "completion_ratio", "cancel_ratio")
+_TIMES: Final = tuple(f"{which}_p{percent}" for which in ("ttft", "tpot") for percent in (50, 95, 99))
+
+
 def ref(name: str) -> Schema:
     """A reference to one of :data:`SCHEMAS`."""
     return {"$ref": f"#/components/schemas/{name}"}
@@ -235,6 +244,20 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
             {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},
             optional=("readers",),
         ),
+        "UsageList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("UsageGroup")}}),
+        "UsageGroup": {
+            **_ours(
+                {
+                    **{name: {"type": "string"} for name in _GROUPS},
+                    **{name: _count() for name in _COUNTS},
+                    "cost": {"type": ["number", "null"], "description": "US dollars"},
+                    **{name: {"type": "number", "minimum": 0, "maximum": 1} for name in _SHARES},
+                    **{name: {"type": ["number", "null"], "description": "Seconds"} for name in _TIMES},
+                },
+                optional=(*_GROUPS, *_TIMES),
+            ),
+            "description": "One group: the field that it is grouped by, and its figures; by model with percentiles.",
+        },
         "StreamTable": {
             **_ours(
                 {"live": _count(), "streams": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},

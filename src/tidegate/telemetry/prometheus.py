@@ -170,7 +170,7 @@ class PrometheusHook(Collector):
             self._add(record)
 
     def _add(self, record: StreamRecord) -> None:
-        model = self._models.get(record.model) or self._new_model(record.model)
+        model = self.label(record.model)
         upstream = record.upstream or "none"
         cell = self._cells.get((model, upstream))
         if cell is None:
@@ -214,6 +214,10 @@ class PrometheusHook(Collector):
     def render(self) -> tuple[bytes, str]:
         """The body of ``/metrics`` and its content type."""
         return generate_latest(self.registry), CONTENT_TYPE_PLAIN_0_0_4
+
+    def label(self, model: str) -> str:
+        """The label of a model's name: itself, ``other`` when there are too many, ``unknown`` for none."""
+        return self._models.get(model) or self._new_model(model)
 
     def _new_model(self, model: str) -> str:
         if not model:
