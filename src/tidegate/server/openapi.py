@@ -372,7 +372,6 @@ _ERRORS: Final[Mapping[int, str]] = MappingProxyType(
         400: "The request cannot be served as it is",
         401: "No key, or one that is not known",
         403: "The key is good, but not for this",
-        404: "No such model, stream or key, or not for this key; a page that is not built",
         404: "No such model or stream, or not for this key; a page that is not built",
         408: "The body did not arrive in time",
         409: "It cannot be done as things are: there is no ledger, or the key is revoked",
