@@ -4,11 +4,16 @@ that looks only at what the tests make; and who runs them, when several processe
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 from typing import Any
 
 import pytest
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
+
+# Gateways that tests start keep their ledgers here, and not in the folder of whoever runs the tests.
+os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="tidegate-tests-")
 
 settings.register_profile("quick", max_examples=10, deadline=None)
 

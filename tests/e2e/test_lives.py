@@ -2,7 +2,8 @@
 
 Whatever happens in between, afterwards nothing is left (task, socket, timer, place in the pool, slot in the registry,
 generation of the model), each stream has exactly one record, and the record agrees with what the reader saw and with
-what the model server knows that it sent. Nothing here depends on who was faster: a life that a loaded machine turns
+what the model server knows that it sent. The ledger has each leg of each stream once, and its tokens are those that
+were delivered. Nothing here depends on who was faster: a life that a loaded machine turns
 into a timeout has to be told as one.
 
 A failure names its life. ``pytest tests/e2e/test_lives.py -k seed-7`` plays the lives of seed 7 again, and
@@ -18,13 +19,19 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
 from tests.fakes.gateway import Rig, gateway, run, simulator_options, until, upstream
 from tests.fakes.loop import timers_left
 from tests.fakes.reader import Reader, ask, request_bytes
+from tidegate.ledger.database import Database
+from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.tables import begins, legs
+from tidegate.ledger.verify import verify
 from tidegate.policy.options import LimitOptions
 from tidegate.simulator.script import asked_of, deltas
 from tidegate.simulator.server import Simulator, Truth
@@ -345,7 +352,8 @@ async def play(seed: int, lives: list[Life]) -> None:
     simulator = Simulator(simulator_options(tokens=TOKENS, jitter=0.5, seed=seed))
     await simulator.start()
     try:
-        await between(simulator, seed, lives)
+        with TemporaryDirectory() as folder:
+            await between(simulator, seed, lives, folder)
     finally:
         await simulator.close()
     for _ in range(500):
@@ -355,16 +363,17 @@ async def play(seed: int, lives: list[Life]) -> None:
     raise AssertionError(f"timers were left: {timers_left()}")
 
 
-async def between(simulator: Simulator, seed: int, lives: list[Life]) -> None:
+async def between(simulator: Simulator, seed: int, lives: list[Life], folder: str) -> None:
     """Everything while the model server runs."""
     options = options_of(seed)
     up = upstream(simulator.url, max_connections=random.Random(seed).choice((8, 10_000)))
     server = {"max_request_bytes": 65_536}
+    ledger = LedgerOptions(url=f"sqlite:///{folder}/tidegate.db", spool=f"{folder}/spool")
     # Half of them are counted, and never reach a limit: every place that was taken has to come back.
     sections = {"limits": LimitOptions(rpm=10**9, tpm=10**12, concurrent=10**9)} if seed % 2 else {}
     async with (
-        gateway(up, fast=True, server=server, sections=sections, **options) as fast,
-        gateway(up, fast=False, server=server, sections=sections, **options) as plain,
+        gateway(up, fast=True, server=server, ledger=ledger, sections=sections, **options) as fast,
+        gateway(up, fast=False, server=server, ledger=ledger, sections=sections, **options) as plain,
     ):
 
         async def work(worker: int) -> None:
@@ -394,6 +403,7 @@ async def between(simulator: Simulator, seed: int, lives: list[Life]) -> None:
         assert all(client.open_connections == 0 for client in gate.gateway.relay._clients.values())
     await until(lambda: not simulator.connections)
     judge(lives, fast.records + plain.records, list(simulator.truths))
+    audit(lives, fast.records + plain.records, list(simulator.truths), ledger)
 
 
 def judge(lives: list[Life], records: list[StreamRecord], truths: list[Truth]) -> None:
@@ -404,6 +414,37 @@ def judge(lives: list[Life], records: list[StreamRecord], truths: list[Truth]) -
         by_model[truth.model][1].append(truth)
     for life in lives:
         check(life, *by_model[life.model])
+
+
+def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], options: LedgerOptions) -> None:
+    """Conservation: what the ledger has is what was delivered, each leg once."""
+    database = Database(options.url)
+    with database.reading() as connection:
+        rows = connection.execute(select(legs)).mappings().all()
+        assert verify(connection).problems == []
+        assert connection.execute(select(begins)).all() == []
+    database.close()
+    assert len(rows) == sum(record.retries + 1 for record in records)
+    final = {row["stream_id"]: row for row in rows if row["final"]}
+    assert final.keys() == {record.stream_id for record in records}
+    assert all(row["output_tokens"] == 0 for row in rows if not row["final"])
+    by_model = {life.model: life for life in lives}
+    sent = Counter[str]()
+    for truth in truths:
+        sent[truth.model] = max(sent[truth.model], truth.tokens)
+    for record in records:
+        row, life = final[record.stream_id], by_model[record.model]
+        about = f"{life}; {dict(row)}; {record}"
+        whole = life.saw in ("a success", "a soft stop", "an error") and life.framing != "json"
+        assert (row["reason"], row["model"], row["retries"]) == (record.reason, record.model, record.retries), about
+        assert row["output_tokens"] >= row["delivered"] - _uncounted(life), about
+        # A body that comes whole is one delta, and tells how many tokens it has.
+        told = TOKENS if record.usage is not None else 0
+        # Where deltas are long, what was not told is estimated from their text.
+        long = life.model.startswith(("sim/big-event", "sim/flood")) and row["estimated"]
+        assert long or row["output_tokens"] <= max(sent[record.model] + _uncounted(life), told), about
+        if whole and not _uncounted(life) and not long:
+            assert row["output_tokens"] == row["delivered"] == life.tokens, about
 
 
 def kinds(lives: list[Life]) -> Iterator[str]:

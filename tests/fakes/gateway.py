@@ -13,6 +13,7 @@ from unittest.mock import patch
 import uvloop
 
 from tests.fakes.loop import CountingLoop
+from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.options import AuthOptions
 from tidegate.relay.options import StreamOptions
 from tidegate.server.app import create_app
@@ -121,6 +122,7 @@ async def gateway(
     fast: bool = True,
     auth: AuthOptions | None = None,
     server: dict[str, Any] | None = None,
+    ledger: LedgerOptions | None = None,
     sections: dict[str, Any] | None = None,
     **stream: Any,
 ) -> AsyncIterator[Rig]:
@@ -133,7 +135,7 @@ async def gateway(
         stream=StreamOptions(**{"retry_delay": 0.01, "first_token_timeout": 60.0, "idle_timeout": 60.0, **stream}),
         upstreams=upstreams,
         auth=auth or AuthOptions(anonymous=True),
-        **(sections or {}),
+        **{"ledger": ledger or LedgerOptions(), **(sections or {})},
     )
     running = GatewayServer(create_app(options), options)
     # As uvicorn's `serve` does it, without its signals (the process is the test's) and its ticks.

@@ -22,8 +22,11 @@ from tidegate.telemetry.record import StreamRecord
 
 __all__ = ["Accounts", "Spent", "Tally"]
 
-LONG_DELTA: Final = 16.0
-"""Bytes of text in a mean delta above which deltas are not tokens: words have five letters, tokens four."""
+LONG_DELTA: Final = 32
+"""Bytes of text in a mean delta above which deltas are not tokens: a token has four, one in another script twelve."""
+
+ODDMENTS: Final = 512
+"""Bytes that may have come beside the events: an end marker, comments."""
 
 MOST_MODELS: Final = 1000
 """Names that are counted by themselves; clients choose them. The rest is counted without a name."""
@@ -222,7 +225,7 @@ class Accounts:
         deltas = record.tokens
         text = stream.answer.text
         size = stream.text_bytes if text is None else len(text.encode("utf-8", "replace"))
-        if not deltas or size / deltas <= LONG_DELTA:
+        if not deltas or size <= deltas * LONG_DELTA + ODDMENTS:
             return deltas
         if text is not None:
             return max(deltas, self._counter.text(text))

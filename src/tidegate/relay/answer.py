@@ -31,6 +31,7 @@ MAX_CHOICES: Final = 128
 """OpenAI's limit for ``n``."""
 
 _DONE: Final = b"[DONE]"
+_FRAMING: Final = len("data: \n\n")
 _REPORTED: Final = 5
 """Malformed events that are reported one by one; the rest is only counted."""
 
@@ -46,6 +47,7 @@ class Answer:
         "_fatal_malformed",
         "_held",
         "_seen",
+        "aside",
         "assembler",
         "attention",
         "chunk",
@@ -86,6 +88,8 @@ class Answer:
         self.model = ""
         self.created = 0
         self.assembler = ChatAssembler() if collect else None
+        self.aside = 0
+        """Bytes of events without a token."""
         self.hide_usage = False
         """The reader did not ask for the usage chunk; we did."""
         self._held = 0
@@ -165,6 +169,8 @@ class Answer:
                     self.end(UpstreamErrorEvent("The upstream ended the answer with finish reason 'error'."))
         self.latest = has_token(chunk)
         self.tokens += self.latest
+        if not self.latest:
+            self.aside += len(payload) + _FRAMING
         usage = usage_of(chunk)
         if usage is not None:
             self.usage = usage

@@ -143,7 +143,10 @@ def lane_of(
 
 
 def text_bytes(lane: Lane | WholeBody | Refusal | None, size: int, tokens: int) -> int:
-    """About how many bytes of a body of ``size`` are text, told from the shape of its events; 0: it cannot be told."""
+    """About how many bytes of ``size`` are text, told from the shape of its events; 0: it cannot be told.
+
+    :param size: bytes of events with a token.
+    """
     if isinstance(lane, WholeBody):
         return size
     if not isinstance(lane, SseLane) or lane.template is NEVER:

@@ -204,7 +204,7 @@ class Stream:
     @property
     def text_bytes(self) -> int:
         """About how many bytes of text have come, where the shape of the events tells; else 0."""
-        return text_bytes(self._intake.lane, self.bytes_in, self.answer.tokens)
+        return text_bytes(self._intake.lane, min(self.bytes_in, self.bytes_out) - self.answer.aside, self.answer.tokens)
 
     # What the runner of attempts calls.
 
