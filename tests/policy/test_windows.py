@@ -55,3 +55,14 @@ def test_a_purse_has_used_what_is_spent_and_held() -> None:
     purse = Purse()
     purse.spent, purse.held = 3, 4
     assert purse.used == 7
+
+
+def test_the_wait_is_until_enough_of_the_oldest_is_gone() -> None:
+    window = Window()
+    for at, amount in ((0, 3), (10 * GRAIN, 3), (20 * GRAIN, 3)):
+        window.add(amount, at)
+    now = 20 * GRAIN
+    assert window.wait(1, 10, now) == 0
+    assert window.wait(4, 10, now) == (SPAN + 1) * GRAIN - now
+    assert window.wait(5, 10, now) == (SPAN + 11) * GRAIN - now
+    assert window.wait(10, 10, now) == (SPAN + 21) * GRAIN - now
