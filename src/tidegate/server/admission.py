@@ -28,6 +28,9 @@ __all__ = ["Admission", "Cost", "Entry", "Price"]
 STEP: Final = 64
 """Output tokens that a stream asks for when it has used what it had, and has in reserve at its beginning."""
 
+MOST_AHEAD: Final = 1024
+"""Output tokens that a very long answer asks for at once."""
+
 AHEAD: Final = 32
 """Over Redis, it asks so many tokens before, so that the answer is there in time."""
 
@@ -163,12 +166,12 @@ class Entry:
         self._changed = changed
 
     def ahead(self, tokens: int) -> None:
-        reached = self._admission.limits.more(self.grant, tokens + STEP, _now())
+        reached = self._admission.limits.more(self.grant, _further(tokens), _now())
         if not isinstance(reached, Refusal):
             self.tokens = reached
 
     def more(self, delivered: int) -> TidegateError | None:
-        reached = self._admission.limits.more(self.grant, delivered + STEP, _now())
+        reached = self._admission.limits.more(self.grant, _further(delivered), _now())
         if isinstance(reached, Refusal):
             return refusal_of(reached, self._who, inside=True)
         self.tokens = reached
@@ -223,7 +226,7 @@ class SharedEntry(Entry):
 
     def ahead(self, tokens: int) -> None:
         if self._asking is None and self._error is None:
-            self._asking = asyncio.get_running_loop().create_task(self._ask(max(self._granted, tokens) + STEP))
+            self._asking = asyncio.get_running_loop().create_task(self._ask(_further(max(self._granted, tokens))))
             self.tokens = self._granted + SLACK
 
     def more(self, delivered: int) -> TidegateError | None:
@@ -232,7 +235,7 @@ class SharedEntry(Entry):
         if self._asking is None and self._error is None:
             self.ahead(delivered)
         elif delivered > self._granted + SLACK:
-            self._take(lambda: self._shared.more_alone(self.grant, delivered + STEP))
+            self._take(lambda: self._shared.more_alone(self.grant, _further(delivered)))
         if self._error is not None:
             self.tokens = self._granted
             return self._error if delivered > self._granted else None
@@ -268,6 +271,11 @@ class SharedEntry(Entry):
             self._asking.add_done_callback(lambda _: self._shared.settle(self.grant, tokens, cost))
         else:
             self._shared.settle(self.grant, tokens, cost)
+
+
+def _further(tokens: int) -> int:
+    """How far to ask when so many are used: a long answer asks less often, and never for much more than it had."""
+    return tokens + min(MOST_AHEAD, max(STEP, tokens // 4))
 
 
 def _now() -> int:
