@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
+
 from bench.rig import free_port
 
 __all__ = ["PEERS", "RELAYS", "Launch", "Relay", "Unavailable", "peer_home", "tidegate_launch"]
@@ -167,6 +169,52 @@ def tidegate(port: int, upstream: int, folder: Path) -> Launch:
     return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder))
 
 
+def tidegate_off(port: int, upstream: int, folder: Path) -> Launch:
+    """The same, without a ledger, keys and limits."""
+    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off")
+
+
+KEY = "tg-oV5IKogNSRD3dS64aENkoIUZQ5lnz7t0HvL23l0t08944QOFd"
+"""Of nobody, for the length of a benchmark."""
+
+
+def tidegate_on(port: int, upstream: int, folder: Path) -> Launch:
+    """The same, with everything on: a virtual key with every limit and a budget, limits of its tag, the model and the
+    gateway, and the ledger.
+    """
+    from tidegate.ledger.database import Database
+    from tidegate.ledger.keys import KeyRow, KeyStore
+    from tidegate.policy.keys import keyed_hash
+
+    url = f"sqlite:///{folder / 'tidegate.db'}"
+    database = Database(url)
+    database.open()
+    store = KeyStore(database)
+    most = 1_000_000_000
+    row = KeyRow(id="key-bench", name="bench", tags={"team": "bench"}, rpm=most, tpm=most, concurrent=most)
+    row = msgspec.structs.replace(row, budget_micros=most * 1000, budget_period="day")
+    store.create(row, keyed_hash(store.secret(), KEY), actor="bench")
+    database.close()
+    limits = {
+        f"TIDEGATE_LIMITS__{scope}{kind}": str(most)
+        for scope in ("", "TAG__0__", "MODEL__0__")
+        for kind in ("RPM", "TPM", "CONCURRENT")
+    }
+    return tidegate_launch(
+        port,
+        upstream,
+        TIDEGATE_AUTH__ANONYMOUS="false",
+        TIDEGATE_LEDGER__URL=url,
+        TIDEGATE_LEDGER__SPOOL=str(folder / "spool"),
+        TIDEGATE_LIMITS__TAG__0__TAG="team=*",
+        TIDEGATE_LIMITS__MODEL__0__MODEL="*",
+        TIDEGATE_PRICE__0__MODEL="*",
+        TIDEGATE_PRICE__0__INPUT="1",
+        TIDEGATE_PRICE__0__OUTPUT="1",
+        **limits,
+    )
+
+
 def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     """The same, without the fast path: what any other ASGI server gets."""
     return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder), TIDEGATE_SERVER__FAST_PATH="false")
@@ -190,6 +238,8 @@ RELAYS: dict[str, Relay] = {
     for relay in (
         Relay("direct", None),
         Relay("tidegate", tidegate),
+        Relay("tidegate-off", tidegate_off),
+        Relay("tidegate-on", tidegate_on, headers={"authorization": f"Bearer {KEY}"}),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
         Relay("tidegate-plain", tidegate_plain),
         Relay("tidegate-no-ledger", tidegate_no_ledger),

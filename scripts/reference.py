@@ -18,10 +18,11 @@ from prometheus_client.core import Metric
 from tidegate.cli import cli
 from tidegate.config import example
 from tidegate.config.example import field_docs
-from tidegate.config.schema import LATER, Key, keys_of, title
+from tidegate.config.schema import Key, keys_of, title
 from tidegate.config.values import CHOICES, written
 from tidegate.server.openapi import document, error_codes
 from tidegate.server.options import GatewayOptions
+from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.prometheus import PrometheusHook
 
@@ -61,6 +62,7 @@ def metrics() -> list[Metric]:
     """Every metric of ``/metrics``, ours before the process's."""
     registry = PrometheusHook().registry
     LedgerMetrics(registry, lambda: LedgerState({}, {}, {}, 0, 0, 0, 0, 0, away=False), str)
+    AdmissionMetrics(registry, shared=lambda: (False, 0, 0))
     found = registry.collect()
     return sorted(found, key=lambda metric: metric.name.startswith(("process_", "python_")))
 
@@ -87,9 +89,6 @@ def configuration_page() -> str:
             (f"`{key.name}`", _type(options, key), _default(key), _cell(docs.get(key.attribute, ""))) for key in keys
         ]
         parts.append(f"## `{name}`\n\n{_about(options)}\n\n{_table(('key', 'type', 'default', 'what'), rows)}")
-    if LATER:
-        later = ", ".join(f"`[{name}]`" for name in LATER)
-        parts.append(f"Known, checked for unknown keys, and not acted on by this version: {later}.")
     parts.append("## The whole file\n\nAs `tidegate config example` prints it:\n\n```toml\n" + example() + "```")
     return _page(parts)
 
@@ -213,7 +212,7 @@ def _type(options: type, key: Key) -> str:
     hint = get_type_hints(options)[key.attribute]
     choices = CHOICES.get(key.name) or (get_args(hint) if get_origin(hint) not in (tuple, dict) else ())
     if choices and all(isinstance(choice, str) for choice in choices):
-        return ", ".join(f"`{choice}`" for choice in choices)
+        return ", ".join(f"`{choice}`" for choice in choices if choice)
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     plain = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     if plain.startswith("tuple"):

@@ -11,7 +11,10 @@
     │   ├── StreamNotFound          404  no such stream, or not yours
     │   ├── MethodNotAllowed        405
     │   ├── RequestTimeout          408  the request body came too slowly
-    │   └── RequestTooLarge         413  the request body is over the limit
+    │   ├── RequestTooLarge         413  the request body is over the limit
+    │   └── LimitReached            429  before a stream, or in the middle of one
+    │       ├── RateLimited              too many requests, tokens or streams: later
+    │       └── OutOfBudget              the money of the period is spent
     ├── GatewayFault                we cannot serve it
     │   ├── ConfigError             start-up only: a configuration that cannot work
     │   ├── Draining                503  shutting down; try another replica
@@ -48,6 +51,7 @@ secret.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Literal
 
 __all__ = [
@@ -66,11 +70,14 @@ __all__ = [
     "IdleTimeout",
     "InternalError",
     "InvalidRequest",
+    "LimitReached",
     "MethodNotAllowed",
     "ModelNotFound",
     "NameNotResolved",
+    "OutOfBudget",
     "Overloaded",
     "ProxyFailed",
+    "RateLimited",
     "RequestTimeout",
     "RequestTooLarge",
     "ShutDown",
@@ -92,6 +99,7 @@ __all__ = [
 ]
 
 Fault = Literal["client", "gateway", "upstream"]
+Headers = Sequence[tuple[bytes, bytes]]
 
 
 class TidegateError(Exception):
@@ -198,6 +206,35 @@ class RequestTooLarge(ClientFault):
 
     default_code = "request_too_large"
     default_status = 413
+
+
+class LimitReached(ClientFault):
+    """A limit on what a client may use; before a stream, or in the middle of one.
+
+    :param cause: ``requests``, ``tokens``, ``streams`` or ``budget``.
+    :param headers: where the limits stand.
+    """
+
+    default_status = 429
+
+    def __init__(self, message: str, *, cause: str = "", headers: Headers = (), **more: Any) -> None:
+        super().__init__(message, **more)
+        self.cause = cause
+        self.headers = headers
+
+
+class RateLimited(LimitReached):
+    """429: too many requests or tokens in a minute, or streams at the same time."""
+
+    type = "rate_limit_error"
+    default_code = "rate_limit_exceeded"
+
+
+class OutOfBudget(LimitReached):
+    """429: the budget of a key is spent. OpenAI's word for it."""
+
+    type = "insufficient_quota"
+    default_code = "insufficient_quota"
 
 
 class GatewayFault(TidegateError):

@@ -42,13 +42,18 @@ def test_every_mistake_has_its_line(command: Command) -> None:
 
 
 def test_a_gateway_that_nobody_can_use_is_warned_about(command: Command) -> None:
-    Path("tidegate.toml").write_text(UPSTREAM)
+    Path("tidegate.toml").write_text(f'[ledger]\nurl = "off"\n{UPSTREAM}')
     result = command("config", "check")
     assert result.exit_code == 0
     assert result.stderr == (
         "tidegate: tidegate.toml: warning: nobody can use this gateway: there is no [[auth.key]] "
-        "(make one with: tidegate keys hash) and [auth] anonymous is false\n"
+        "(make one with: tidegate keys hash), no ledger to keep keys in, and [auth] anonymous is false\n"
     )
+
+
+def test_keys_of_the_ledger_may_use_a_gateway_without_others(command: Command) -> None:
+    Path("tidegate.toml").write_text(UPSTREAM)
+    assert command("config", "check").stderr == ""
 
 
 def test_a_gateway_that_everybody_can_use_is_warned_about(command: Command) -> None:

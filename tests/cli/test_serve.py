@@ -82,7 +82,8 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Server:
 def test_without_anything_it_runs_in_front_of_a_simulated_model(command: Command, server: Server) -> None:
     result = command("serve")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert server.options == GatewayOptions(auth=server.options.auth) if server.options else False
+    assert server.options is not None
+    assert server.options == GatewayOptions(auth=server.options.auth, ledger=server.options.ledger)
     assert [model.name for model in server.models] == ["started"]
     assert result.stdout == (
         "Tidegate is ready: http://127.0.0.1:4321\n"
@@ -188,7 +189,10 @@ def test_a_reload_reads_the_file_again_with_the_same_flags(command: Command, ser
 @pytest.mark.parametrize(
     ("auth", "clients"),
     [
-        (f'[[auth.key]]\nid = "a"\nhash = "{HASH}"\n', "1 key; a request without one is refused"),
+        (
+            f'[[auth.key]]\nid = "a"\nhash = "{HASH}"\n',
+            "1 key, and those made with: tidegate keys create; a request without one is refused",
+        ),
         (f'[auth]\nanonymous = true\n[[auth.key]]\nid = "a"\nhash = "{HASH}"\n', "1 key, and anyone without one"),
         ("[auth]\nanonymous = true\n", "no key needed"),
     ],
@@ -201,7 +205,7 @@ def test_the_start_block_says_who_may_come_in(command: Command, server: Server, 
 
 
 def test_the_start_block_warns_of_a_gateway_that_nobody_can_use(command: Command, server: Server) -> None:
-    Path("x.toml").write_text(UPSTREAM)
+    Path("x.toml").write_text(f'[ledger]\nurl = "off"\n{UPSTREAM}')
     assert "  warning   nobody can use this gateway: " in command("serve", "--config", "x.toml").stdout
 
 

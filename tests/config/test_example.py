@@ -40,7 +40,7 @@ def test_with_every_comment_mark_taken_away_it_still_loads(tmp_path: Path) -> No
     file = tmp_path / "tidegate.toml"
     file.write_text(text)
     options = load(str(file), {"OPENAI_API_KEY": "x"})
-    assert options.auth.keys == (StaticKey(id="my-app", hash=digest),)
+    assert options.auth.keys == (StaticKey(id="my-app", hash=digest, tags={"team": "search"}),)
     assert replace(options.upstreams[0], api_keys=(), headers={}, aliases={}, ca_file=None) == UpstreamOptions(
         name="main", base_url="http://127.0.0.1:8000/v1"
     )
@@ -68,5 +68,6 @@ def test_no_line_is_wider_than_a_terminal_likes() -> None:
 
 
 def test_it_is_toml_and_ends_with_a_newline() -> None:
-    assert set(tomllib.loads(example())) == {"server", "stream", "upstream", "auth", "safety", "ledger"}
+    sections = {"server", "stream", "upstream", "auth", "safety", "ledger", "limits", "shared"}
+    assert set(tomllib.loads(example())) == sections
     assert example().endswith("\n")

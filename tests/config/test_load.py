@@ -9,7 +9,7 @@ import pytest
 from tidegate.config import base_url_problem, load
 from tidegate.errors import ConfigError
 from tidegate.policy.keys import hash_key, new_key
-from tidegate.policy.options import StaticKey
+from tidegate.policy.options import LimitOptions, ModelLimit, StaticKey, TagLimit
 from tidegate.server.options import GatewayOptions
 
 UPSTREAM = '[[upstream]]\nname = "main"\nbase_url = "http://127.0.0.1:8000/v1"\n'
@@ -59,9 +59,14 @@ class TestValues:
         (upstream,) = read(UPSTREAM + 'models = { fast = "small" }\naliases = { big = "large" }').upstreams
         assert upstream.aliases == {"fast": "small", "big": "large"}
 
-    def test_sections_of_later_rooms_are_known_and_left_alone(self) -> None:
-        options = read(UPSTREAM + '[shared]\nredis = "redis://x"')
-        assert options.upstreams[0].name == "main"
+    def test_limits_of_tags_and_models_are_lists_of_tables(self) -> None:
+        options = read(
+            UPSTREAM
+            + '[limits]\nrpm = 9\n[[limits.tag]]\ntag = "team=*"\ntpm = 5\n[[limits.model]]\nmodel = "m"\nrpm = 1'
+        )
+        assert options.limits == LimitOptions(
+            rpm=9, tags=(TagLimit(tag="team=*", tpm=5),), models=(ModelLimit(model="m", rpm=1),)
+        )
 
     def test_a_safety_profile_of_ones_own_is_a_list_of_tables(self) -> None:
         own = '[[safety.profile.own]]\nname = "ticket"\ncore = "T-[0-9]+"'
@@ -157,8 +162,8 @@ class TestEnvironment:
         Path("ca.pem").write_text("x")
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__CA_FILE": "ca.pem"}).upstreams[0].ca_file == "ca.pem"
 
-    def test_sections_of_later_rooms_have_variables_too(self) -> None:
-        assert load(None, {"TIDEGATE_SHARED__REDIS": "y"})
+    def test_what_is_shared_may_be_a_variable(self) -> None:
+        assert load(None, {"TIDEGATE_SHARED__REDIS": "redis://y"}).shared.redis == "redis://y"
 
     def test_the_file_can_be_named_by_a_variable(self) -> None:
         Path("other.toml").write_text(UPSTREAM)
@@ -184,7 +189,7 @@ class TestEnvironment:
         ("[stream]\nport = 5", '2: unknown key "port" in [stream]; it belongs under [server]'),
         (
             "[auth]\nqqq = 5",
-            '2: unknown key "qqq" in [auth]; known keys: anonymous, key',
+            '2: unknown key "qqq" in [auth]; known keys: anonymous, secret, key',
         ),
         ("[strem]", "1: unknown section [strem]; did you mean [stream]?"),
         ("[upstreams]", "1: unknown section [upstreams]; did you mean [[upstream]]?"),
@@ -192,7 +197,7 @@ class TestEnvironment:
             "[qqq]",
             (
                 "1: unknown section [qqq]; known sections: "
-                "[server], [stream], [[upstream]], [auth], [safety], [ledger], [[price]], [shared]"
+                "[server], [stream], [[upstream]], [auth], [safety], [ledger], [[price]], [limits], [shared]"
             ),
         ),
         ('[safety]\nuse = "stict"', "1: [safety]: there is no profile of that name; there are off, default, strict"),

@@ -40,8 +40,9 @@ def test_a_field_without_default_is_required() -> None:
 
 
 def test_the_gateways_sections_are_those_of_the_design() -> None:
-    assert list(keys_of(GatewayOptions)) == ["server", "stream", "upstream", "auth", "safety", "ledger", "price"]
-    assert list(keys_of(AuthOptions)) == ["anonymous", "key"]
+    sections = ["server", "stream", "upstream", "auth", "safety", "ledger", "price", "limits", "shared"]
+    assert list(keys_of(GatewayOptions)) == sections
+    assert list(keys_of(AuthOptions)) == ["anonymous", "secret", "key"]
 
 
 def test_a_title_is_what_one_writes_in_the_file() -> None:

@@ -32,6 +32,7 @@ from tidegate.ledger.database import Database
 from tidegate.ledger.options import LedgerOptions
 from tidegate.ledger.tables import begins, legs
 from tidegate.ledger.verify import verify
+from tidegate.policy.options import LimitOptions
 from tidegate.simulator.script import asked_of, deltas
 from tidegate.simulator.server import Simulator, Truth
 from tidegate.simulator.texts import ANSWERS, tokens_of
@@ -368,9 +369,11 @@ async def between(simulator: Simulator, seed: int, lives: list[Life], folder: st
     up = upstream(simulator.url, max_connections=random.Random(seed).choice((8, 10_000)))
     server = {"max_request_bytes": 65_536}
     ledger = LedgerOptions(url=f"sqlite:///{folder}/tidegate.db", spool=f"{folder}/spool")
+    # Half of them are counted, and never reach a limit: every place that was taken has to come back.
+    sections = {"limits": LimitOptions(rpm=10**9, tpm=10**12, concurrent=10**9)} if seed % 2 else {}
     async with (
-        gateway(up, fast=True, server=server, ledger=ledger, **options) as fast,
-        gateway(up, fast=False, server=server, ledger=ledger, **options) as plain,
+        gateway(up, fast=True, server=server, ledger=ledger, sections=sections, **options) as fast,
+        gateway(up, fast=False, server=server, ledger=ledger, sections=sections, **options) as plain,
     ):
 
         async def work(worker: int) -> None:

@@ -123,15 +123,19 @@ async def gateway(
     auth: AuthOptions | None = None,
     server: dict[str, Any] | None = None,
     ledger: LedgerOptions | None = None,
+    sections: dict[str, Any] | None = None,
     **stream: Any,
 ) -> AsyncIterator[Rig]:
-    """A gateway in front of ``upstreams``; leaves no stream behind."""
+    """A gateway in front of ``upstreams``; leaves no stream behind.
+
+    :param sections: further options of the gateway, such as ``limits``.
+    """
     options = GatewayOptions(
         server=ServerOptions(**{"port": 0, "fast_path": fast, "drain_timeout": 0.2, **(server or {})}),
         stream=StreamOptions(**{"retry_delay": 0.01, "first_token_timeout": 60.0, "idle_timeout": 60.0, **stream}),
         upstreams=upstreams,
         auth=auth or AuthOptions(anonymous=True),
-        ledger=ledger or LedgerOptions(),
+        **{"ledger": ledger or LedgerOptions(), **(sections or {})},
     )
     running = GatewayServer(create_app(options), options)
     # As uvicorn's `serve` does it, without its signals (the process is the test's) and its ticks.
@@ -144,6 +148,7 @@ async def gateway(
     try:
         yield found
         await until(lambda: not len(found.gateway.relay.registry))
+        await until(lambda: not found.gateway.admission.limits._live)
         assert found.opened == len(found.records), "a stream has no record, or two"
         assert len({record.stream_id for record in found.records}) == found.opened
     finally:

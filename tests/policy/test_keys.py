@@ -10,16 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.errors import ConfigError, Unauthorized
+from tidegate.policy.budgets import NANOS, Budget
 from tidegate.policy.keys import (
     ANONYMOUS,
     Authenticator,
     Principal,
     hash_key,
     is_hash,
+    keyed_hash,
     looks_like_ours,
     new_key,
     well_formed,
 )
+from tidegate.policy.meters import UNLIMITED, Quota
 from tidegate.policy.options import AuthOptions, StaticKey
 
 # Fixed, so that every process collects the same tests.
@@ -162,3 +165,28 @@ class TestAuthenticator:
         assert not principal.may_use("claude")
         assert ANONYMOUS.may_use("claude")
         assert not ANONYMOUS.admin
+
+
+def test_a_keyed_hash_is_another_one_with_another_secret() -> None:
+    """Whoever has the table of hashes and not the secret cannot tell whether a token is in it."""
+    assert keyed_hash(b"one", KEY) == keyed_hash(b"one", KEY)
+    assert len({keyed_hash(b"one", KEY), keyed_hash(b"two", KEY), keyed_hash(b"one", OTHER), hash_key(KEY)}) == 4
+    assert keyed_hash(b"one", KEY).startswith("hmac:")
+    assert keyed_hash(b"one", "\udcff")
+
+
+def test_a_static_key_may_have_limits_tags_and_a_budget() -> None:
+    key = StaticKey(id="one", hash=hash_key(KEY), rpm=5, budget="1/day", tags={"team": "a"}, on_disconnect="drain")
+    who = Authenticator(AuthOptions(keys=(key,))).check(f"Bearer {KEY}")
+    assert who.quota == Quota(rpm=5, budget=Budget(NANOS, "day"))
+    assert (who.tags, who.on_disconnect) == ((("team", "a"),), "drain")
+
+
+def test_without_limits_there_is_nothing_to_compare() -> None:
+    assert authenticator().check(f"Bearer {KEY}").quota is UNLIMITED
+
+
+def test_a_static_keys_budget_must_make_sense() -> None:
+    key = StaticKey(id="one", hash=hash_key(KEY), budget="lots")
+    with pytest.raises(ConfigError, match="budget must be US dollars"):
+        Authenticator(AuthOptions(keys=(key,)))

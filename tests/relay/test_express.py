@@ -273,3 +273,17 @@ def test_what_leaves_is_what_the_lane_would_have_passed(texts: list[str], ndjson
         assert side.written.pop() == framed(expected)
     made.settle()
     assert told.tokens == 1 + sum(map(bool, texts))
+
+
+def test_of_a_stream_that_may_not_have_any_number_of_tokens_only_those_pass_that_are_left() -> None:
+    made, told, _, side = express()
+    assert not made.take_within(framed(token(" sea")))
+    made.left = 2
+    assert made.take_within(framed(token(" sea")))
+    made.settle()
+    assert made.left == 1
+    assert not made.take_within(framed(sse(STOP)))
+    assert made.take_within(framed(token(" air")))
+    assert not made.take_within(framed(token(" land")))
+    made.settle()
+    assert (made.left, told.tokens, len(side.written)) == (0, 3, 2)

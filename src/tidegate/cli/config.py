@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from pathlib import Path
 
 import click
 
@@ -46,6 +48,11 @@ def example() -> None:
     click.echo(text(), nl=False)
 
 
+def file_here(environ: Mapping[str, str]) -> str | None:
+    """The file in the working directory, unless a variable names another one."""
+    return None if "TIDEGATE_CONFIG" in environ or not Path(DEFAULT_FILE).is_file() else DEFAULT_FILE
+
+
 def summary(options: GatewayOptions) -> str:
     """What the file comes to, in a few words."""
     upstreams, keys = len(options.upstreams), len(options.auth.keys)
@@ -63,10 +70,10 @@ def warnings(options: GatewayOptions) -> list[str]:
     from tidegate.config import is_loopback
 
     found = []
-    if not options.auth.anonymous and not options.auth.keys:
+    if not options.auth.anonymous and not options.auth.keys and not options.ledger.on:
         found.append(
-            "nobody can use this gateway: there is no [[auth.key]] (make one with: tidegate keys hash) "
-            "and [auth] anonymous is false"
+            "nobody can use this gateway: there is no [[auth.key]] (make one with: tidegate keys hash), "
+            "no ledger to keep keys in, and [auth] anonymous is false"
         )
     if options.auth.anonymous and not is_loopback(options.server.host):
         found.append(

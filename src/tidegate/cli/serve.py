@@ -8,11 +8,10 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import click
 
-from tidegate.cli.config import DEFAULT_FILE, warnings
+from tidegate.cli.config import file_here, warnings
 from tidegate.cli.listening import probe
 from tidegate.errors import ConfigError
 from tidegate.server.options import GatewayOptions
@@ -75,9 +74,7 @@ def serve(
 
 
 def _file_here(environ: Mapping[str, str], upstream: str | None, local: bool) -> str | None:
-    """The file in the working directory, unless something else was asked for."""
-    asked = upstream is not None or local or "TIDEGATE_CONFIG" in environ
-    return None if asked or not Path(DEFAULT_FILE).is_file() else DEFAULT_FILE
+    return None if upstream is not None or local else file_here(environ)
 
 
 def read_options(
@@ -149,6 +146,8 @@ def _clients(options: GatewayOptions) -> str:
     count = len(options.auth.keys)
     keys = f"{count} key{'s' * (count != 1)}"
     if not options.auth.anonymous:
+        if options.ledger.on:
+            keys += ", and those made with: tidegate keys create"
         return f"{keys}; a request without one is refused"
     return "no key needed" if count == 0 else f"{keys}, and anyone without one"
 

@@ -12,10 +12,13 @@ from tidegate.config.sources import Sources
 from tidegate.config.values import base_url_problem
 from tidegate.errors import ConfigError
 from tidegate.ledger.options import OFF, LedgerOptions
+from tidegate.policy.budgets import budget_of
+from tidegate.policy.key_specs import is_tag
 from tidegate.policy.keys import is_hash, looks_like_ours
-from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.policy.options import AuthOptions, StaticKey, TagLimit
 from tidegate.safety.profile import ProfileError, Profiles, SafetyOptions
 from tidegate.server.options import GatewayOptions, ServerOptions
+from tidegate.shared.options import SharedOptions
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["check"]
@@ -86,9 +89,24 @@ def _key(sources: Sources, path: Path, key: StaticKey, _environ: Mapping[str, st
         )
     elif not is_hash(key.hash):
         sources.report_value((*path, "hash"), 'must be "sha256:" and 64 hex digits; make one with: tidegate keys hash')
+    _budget_and_tags(sources, path, key)
 
 
-def _auth(sources: Sources, path: Path, auth: AuthOptions, _environ: Mapping[str, str]) -> None:
+def _budget_and_tags(sources: Sources, path: Path, key: StaticKey) -> None:
+    if key.budget:
+        try:
+            budget_of(key.budget)
+        except ValueError as error:
+            sources.report_value((*path, "budget"), str(error))
+    for name, value in key.tags.items():
+        if not is_tag(name) or not is_tag(value):
+            problem = "must be pairs of text without spaces, '=' and ',', such as { team = \"search\" }"
+            sources.report_value((*path, "tags", name), problem)
+
+
+def _auth(sources: Sources, path: Path, auth: AuthOptions, environ: Mapping[str, str]) -> None:
+    if auth.secret:
+        _reference(sources, (*path, "secret"), auth.secret, environ)
     _unique(sources, (*path, "key"), "id", [key.id for key in auth.keys], "key")
 
 
@@ -125,6 +143,19 @@ def _ledger(sources: Sources, path: Path, ledger: LedgerOptions, environ: Mappin
         sources.report_value((*path, "url"), error.message.removeprefix("ledger.url "))
 
 
+def _tag_limit(sources: Sources, path: Path, rule: TagLimit, _environ: Mapping[str, str]) -> None:
+    name, equals, value = rule.tag.partition("=")
+    if not (name and equals and value):
+        sources.report_value((*path, "tag"), 'must be a name and a value, such as "team=search" or "team=*"')
+
+
+def _shared(sources: Sources, path: Path, shared: SharedOptions, environ: Mapping[str, str]) -> None:
+    if shared.redis.startswith(("env:", "file:")):
+        _reference(sources, (*path, "redis"), shared.redis, environ)
+    elif shared.redis and not shared.redis.startswith(("redis://", "rediss://", "unix://")):
+        sources.report_value((*path, "redis"), "must begin with redis://, rediss:// or unix://")
+
+
 def _unique(sources: Sources, path: Path, field: str, values: list[str], noun: str) -> None:
     for index, value in enumerate(values):
         if value in values[:index]:
@@ -139,4 +170,6 @@ _CHECKS: Mapping[type, Callable[[Sources, Path, Any, Mapping[str, str]], None]] 
     GatewayOptions: _gateway,
     SafetyOptions: _safety,
     LedgerOptions: _ledger,
+    TagLimit: _tag_limit,
+    SharedOptions: _shared,
 }

@@ -9,7 +9,7 @@ from typing import Any
 from tidegate.config.checks import check
 from tidegate.config.lines import Path
 from tidegate.config.places import with_places
-from tidegate.config.schema import LATER, Key, keys_of, title
+from tidegate.config.schema import Key, keys_of, title
 from tidegate.config.sources import CONFIG_VARIABLE, Sources
 from tidegate.config.values import (
     EXAMPLES,
@@ -45,7 +45,7 @@ def load(
     sources = Sources(path or environ.get(CONFIG_VARIABLE) or None)
     sources.lay_over_environment(environ)
     sources.lay_over([(_flag(key), tuple(key.split(".")), text) for key, text in (flags or {}).items()])
-    tree = {name: value for name, value in sources.tree.items() if not _later(sources, name, value)}
+    tree = sources.tree
     options = _Builder(sources, environ).table(GatewayOptions, tree, ())
     if not sources.problems and require_upstream and not tree.get("upstream") and sources.file is not None:
         sources.report(
@@ -62,19 +62,6 @@ def load(
 
 def _flag(key: str) -> str:
     return "--" + key.rpartition(".")[2].replace("_", "-")
-
-
-def _later(sources: Sources, name: str, value: Any) -> bool:
-    """Whether it is the section of a room to come; its keys are checked all the same."""
-    if name not in LATER:
-        return False
-    if not isinstance(value, dict):
-        sources.report((name,), f"[{name}] must be a table; write [{name}] on a line of its own")
-        return True
-    for key in value:
-        if key not in LATER[name]:
-            _unknown(sources, (name, key), key, LATER[name], f"[{name}]")
-    return True
 
 
 class _Builder:
@@ -173,7 +160,7 @@ def _merged(before: Any, value: Any) -> Any:
 def _unknown_in(sources: Sources, path: Path, value: Any, known: Mapping[str, Key]) -> None:
     name = str(path[-1])
     if len(path) == 1:
-        sections = [*known, *LATER]
+        sections = list(known)
         meant = closest(name, sections)
         if meant is None:
             hint = "known sections: " + ", ".join(_header(section, known) for section in sections)

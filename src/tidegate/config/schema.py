@@ -9,13 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import MISSING, Field, dataclass, fields, is_dataclass
 from functools import cache
-from types import MappingProxyType
 from typing import Any, get_args, get_origin, get_type_hints
 
-__all__ = ["LATER", "Key", "keys_of", "title"]
-
-LATER: Mapping[str, tuple[str, ...]] = MappingProxyType({"shared": ("redis",)})
-"""Sections of rooms that this version does not have: known, checked for unknown keys, and otherwise left alone."""
+__all__ = ["Key", "keys_of", "title"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from pathlib import Path as FilePath
 from typing import Any
 
 from tidegate.config.lines import Path, locate
-from tidegate.config.schema import LATER, keys_of, title
+from tidegate.config.schema import keys_of, title
 from tidegate.config.values import Text, closest
 from tidegate.errors import ConfigError
 from tidegate.server.options import GatewayOptions
@@ -137,8 +137,6 @@ def _path_of(name: str) -> Path | None:
     parts = name.removeprefix(PREFIX).lower().split("__")
     if parts == ["safety", "profile"]:
         return ("safety", "use")  # a variable has no tables: it can only name one
-    if parts[0] in LATER:
-        return tuple(parts) if len(parts) == 2 and parts[1] in LATER[parts[0]] else None
     options: type | None = GatewayOptions
     path: list[str | int] = []
     while parts and options is not None:
@@ -156,7 +154,7 @@ def _path_of(name: str) -> Path | None:
 
 def variables() -> list[str]:
     """The name of every setting's variable; the first of each list of tables stands for all."""
-    found = [f"{PREFIX}{section}__{key}".upper() for section, keys in LATER.items() for key in keys]
+    found: list[str] = []
 
     def walk(options: type, prefix: str) -> None:
         for key in keys_of(options).values():

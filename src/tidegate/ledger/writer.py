@@ -230,7 +230,8 @@ class Writer:
                 _log.info("ledger.back", seconds=round(time.monotonic() - self.figures.away_since, 1))
                 self.figures.away_since = None
             wait = RETRY[0]
-            self._news.wait(max(0.0, min(next_duty, next_texts) - time.monotonic()))
+            if not self._drained.is_set():  # else there is no news to come
+                self._news.wait(max(0.0, min(next_duty, next_texts) - time.monotonic()))
             self._news.clear()
         if opened:
             self._part()

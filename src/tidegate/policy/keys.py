@@ -4,8 +4,9 @@ A key is ``tg-`` + 43 base62 digits (256 random bits) + 6 base62 digits of CRC-3
 the checksum are for secret scanners: ``tg-[0-9A-Za-z]{49}`` with a right checksum is a leaked key, without asking
 anybody. Base62 because a double click then selects the whole of it.
 
-A key is kept as its plain SHA-256. Salt, stretching and a server-side secret guard passwords that can be guessed;
-2**256 random values cannot be, and a slow hash would be paid by every request.
+A key of the configuration is kept as its plain SHA-256. Salt, stretching and a server-side secret guard passwords that
+can be guessed; 2**256 random values cannot be, and a slow hash would be paid by every request. A key of the ledger is
+looked up by its hash, so that hash is keyed: nobody can choose tokens by what their hashes look like.
 """
 
 from __future__ import annotations
@@ -18,15 +19,19 @@ import zlib
 from dataclasses import dataclass
 
 from tidegate.errors import ConfigError, Unauthorized
+from tidegate.policy.budgets import budget_of
+from tidegate.policy.meters import UNLIMITED, Quota
 from tidegate.policy.names import names
-from tidegate.policy.options import AuthOptions
+from tidegate.policy.options import AuthOptions, OnDisconnect, StaticKey
 
 __all__ = [
     "ANONYMOUS",
     "Authenticator",
     "Principal",
+    "bearer",
     "hash_key",
     "is_hash",
+    "keyed_hash",
     "looks_like_ours",
     "new_key",
     "well_formed",
@@ -49,6 +54,11 @@ class Principal:
     models: tuple[str, ...] = ("*",)
     safety: str = ""
     """The key's safety profile, by name; empty: none of its own."""
+    tags: tuple[tuple[str, str], ...] = ()
+    """Name and value: what costs are told apart by."""
+    quota: Quota = UNLIMITED
+    on_disconnect: OnDisconnect = ""
+    """``cancel``, ``drain``, or empty: as everywhere."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -82,6 +92,11 @@ def hash_key(token: str) -> str:
     return "sha256:" + hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 
 
+def keyed_hash(secret: bytes, token: str) -> str:
+    """``hmac:<hex>``, the form in which the ledger keeps keys."""
+    return "hmac:" + hmac.digest(secret, token.encode("utf-8", "surrogateescape"), "sha256").hex()
+
+
 def is_hash(text: str) -> bool:
     """Whether the text is what :func:`hash_key` returns."""
     return _HASH.fullmatch(text) is not None
@@ -98,7 +113,8 @@ def well_formed(token: str) -> bool:
     return match is not None and match[2] == _checksum(match[1])
 
 
-def _bearer(authorization: str | None) -> str:
+def bearer(authorization: str | None) -> str:
+    """The token of an ``Authorization`` header; empty when there is none."""
     scheme, _, token = (authorization or "").strip().partition(" ")
     return token.strip() if scheme.lower() == "bearer" else ""
 
@@ -120,13 +136,18 @@ class Authenticator:
                     "make one with: tidegate keys hash"
                 )
         self._anonymous = options.anonymous
-        self._keys = [
-            (key.hash.encode("ascii"), Principal(key.id, key.admin, key.models, key.safety)) for key in options.keys
-        ]
+        self._keys = [(key.hash.encode("ascii"), _principal(key)) for key in options.keys]
 
     def check(self, authorization: str | None) -> Principal:
         """The principal behind the header's value; :class:`Unauthorized` when it is nobody's."""
-        token = _bearer(authorization)
+        token = bearer(authorization)
+        return self.verdict(token, self.find(token) if token else None)
+
+    def verdict(self, token: str, principal: Principal | None) -> Principal:
+        """``principal``, whose the token is; when it is nobody's, whether somebody without a key may come in.
+
+        :raises Unauthorized: nobody may.
+        """
         if not token:
             if self._anonymous:
                 return ANONYMOUS
@@ -134,7 +155,6 @@ class Authenticator:
                 "You didn't provide an API key. Send your Tidegate key in the Authorization header: "
                 'Authorization: Bearer tg-... (with an OpenAI SDK: api_key="tg-...").'
             )
-        principal = self._find(token)
         if principal is not None:
             return principal
         if looks_like_ours(token):
@@ -149,10 +169,28 @@ class Authenticator:
             "provider's. Ask whoever runs it for one."
         )
 
-    def _find(self, token: str) -> Principal | None:
+    def find(self, token: str) -> Principal | None:
+        """The static key that the token is."""
         digest = hash_key(token).encode("ascii")
         found = None
         for known, principal in self._keys:
             if hmac.compare_digest(known, digest):
                 found = principal
         return found
+
+
+def _principal(key: StaticKey) -> Principal:
+    try:
+        budget = budget_of(key.budget) if key.budget else None
+    except ValueError as problem:
+        raise ConfigError(f'[[auth.key]] "{key.id}": budget {problem}') from None
+    quota = Quota(key.rpm, key.tpm, key.concurrent, budget)
+    return Principal(
+        key.id,
+        key.admin,
+        key.models,
+        key.safety,
+        tuple(sorted(key.tags.items())),
+        UNLIMITED if quota == UNLIMITED else quota,
+        key.on_disconnect,
+    )

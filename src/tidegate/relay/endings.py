@@ -53,6 +53,8 @@ _REASONS: Final[Sequence[tuple[type[TidegateError], Reason]]] = (
     (errors.UpstreamFault, Reason.UPSTREAM_ERROR),
     (errors.Cancelled, Reason.CLIENT_CANCEL),
     (errors.ShutDown, Reason.SHUTDOWN),
+    (errors.RateLimited, Reason.LIMIT),
+    (errors.OutOfBudget, Reason.BUDGET),
     (errors.Overloaded, Reason.LIMIT),
     (errors.Draining, Reason.SHUTDOWN),
 )

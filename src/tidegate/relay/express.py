@@ -98,6 +98,7 @@ class Express:
         "_transport",
         "_watch",
         "_write",
+        "left",
         "template",
     )
 
@@ -137,6 +138,12 @@ class Express:
         self._known: Set[bytes] = _KNOWN if self._watch > _MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
+        self.left = 0
+        """For :meth:`take_within`: tokens that may still pass."""
+
+    def take_within(self, data: bytes) -> bool:
+        """As :meth:`take`, for a stream that may not have any number of tokens."""
+        return self._tokens < self.left and self.take(data)
 
     def take(self, data: bytes) -> bool:
         """Pass one read on, if it is what it should be; ``False``: nothing was done with it."""
@@ -177,6 +184,7 @@ class Express:
         if not tokens:
             return
         self._tokens = self._size = 0
+        self.left -= tokens
         size += tokens * (self._before + self._after - _CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from math import ceil
 from time import monotonic
 from typing import Final
 
@@ -16,10 +17,12 @@ from tidegate.relay.endings import Framing, completion_json, end_marker, error_b
 from tidegate.relay.headers import passed_on
 from tidegate.relay.options import StreamOptions
 
-__all__ = ["Output"]
+__all__ = ["Headers", "Output"]
 
 MAX_PRELUDE: Final = 1024 * 1024
 """Bytes before the first token (roles, empty deltas) that are held so that a retry leaves no trace."""
+
+Headers = Sequence[tuple[bytes, bytes]]
 
 _STREAMING: Final = ((b"cache-control", b"no-cache, no-transform"), (b"x-accel-buffering", b"no"))
 
@@ -28,9 +31,11 @@ class Output:
     """Ours to the downstream. Nothing has been sent as long as ``status`` is 0.
 
     :param stream_id: told in the head.
+    :param also: further headers of every head.
     """
 
     __slots__ = (
+        "_also",
         "_coalescer",
         "_down",
         "_framing",
@@ -44,10 +49,13 @@ class Output:
         "status",
     )
 
-    def __init__(self, down: Downstream, framing: Framing, stream_id: str, options: StreamOptions) -> None:
+    def __init__(
+        self, down: Downstream, framing: Framing, stream_id: str, options: StreamOptions, also: Headers = ()
+    ) -> None:
         self._down = down
         self._framing = framing
         self._id = stream_id
+        self._also = also
         self._head: Head | None = None
         self._redact: Redactor | None = None
         self._prelude: list[bytes] | None = []
@@ -86,12 +94,12 @@ class Output:
         """Headers of this upstream head may be passed on."""
         self._head, self._redact = head, redact
 
-    def start(self, status: int, extra: Sequence[tuple[bytes, bytes]] = (), length: int | None = None) -> None:
+    def start(self, status: int, extra: Headers = (), length: int | None = None) -> None:
         """Send the head, if it has not been sent."""
         if self.status:
             return
         self.status = status
-        headers = [(b"x-stream-id", self._id.encode("ascii")), *extra]
+        headers = [(b"x-stream-id", self._id.encode("ascii")), *self._also, *extra]
         if status == 200:
             headers += [(b"content-type", self._framing.content_type), *_STREAMING]
             if self._head is not None:
@@ -162,10 +170,10 @@ class Output:
             return
         extra = [(b"content-type", b"application/json")]
         if error.retry_after is not None:
-            extra.append((b"retry-after", b"%d" % max(1, round(error.retry_after))))
+            extra.append((b"retry-after", b"%d" % max(1, ceil(error.retry_after))))
         self._reply(error.status, error_body(error, self._id), extra)
 
-    def _reply(self, status: int, body: bytes, extra: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    def _reply(self, status: int, body: bytes, extra: Headers = ()) -> None:
         """One whole body of known length in place of a stream; what was held is not sent."""
         self._prelude = None
         self.close()

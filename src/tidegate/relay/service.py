@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
@@ -17,12 +18,14 @@ from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
 from tidegate.policy.routing import Router, RouteSpec
 from tidegate.relay.accounts import Accounts
+from tidegate.relay.allowance import Allowance
 from tidegate.relay.attempts import Plan, Tries
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.headers import forwarded
 from tidegate.relay.models import ModelList
 from tidegate.relay.options import StreamOptions
+from tidegate.relay.output import Headers
 from tidegate.relay.registry import Registry
 from tidegate.relay.stream import Stream
 from tidegate.safety.chat import ChatFilter
@@ -135,12 +138,16 @@ class Relay:
         *,
         accepted: float | None = None,
         safety: Profile = OFF,
+        allowance: Allowance | None = None,
+        also: Headers = (),
     ) -> Stream:
         """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
         :param headers: the application's, names in lower case; those that may pass do.
         :param accepted: when the request came, on the monotonic clock.
         :param safety: what the answer's texts are filtered by.
+        :param allowance: how many tokens it may deliver.
+        :param also: headers of the head that the application gets.
         """
         stream_id = os.urandom(16).hex()
         hits: dict[str, int] = {}
@@ -150,11 +157,13 @@ class Relay:
             request=request,
             framing=framing,
             down=down,
-            options=self.options,
+            options=replace(self.options, on_disconnect=who.on_disconnect) if who.on_disconnect else self.options,
             settled=self._settled,
             accepted=accepted,
             texts=partial(_texts, safety, stream_id, hits) if safety.active else None,
-            tags=getattr(who, "tags", ()),
+            tags=who.tags,
+            allowance=allowance,
+            headers=also,
             collect=self.accounts is not None and self.accounts.store_text,
         )
         stream.hits = hits
@@ -174,6 +183,8 @@ class Relay:
 
     def _settled(self, stream: Stream) -> None:
         record = self.registry.settle(stream)
+        if stream.allowance is not None:
+            stream.allowance.ended(record)
         self._hook.ended(record)
         if self.accounts is not None:
             self.accounts.ended(stream, record)

@@ -34,6 +34,8 @@ from tidegate.errors import (
     UpstreamFault,
     UpstreamProtocolError,
 )
+from tidegate.policy.limits import NO_END
+from tidegate.relay.allowance import Allowance
 from tidegate.relay.body import Redactor, text_bytes
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
@@ -44,7 +46,7 @@ from tidegate.relay.lane import SseLane
 from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
-from tidegate.relay.output import Output
+from tidegate.relay.output import Headers, Output
 from tidegate.relay.timing import Timing
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
@@ -66,12 +68,15 @@ class Stream:
 
     :param settled: told once, when everything of the stream is over.
     :param texts: makes the filter that the answer's texts pass; one for each try.
+    :param allowance: how many tokens it may deliver; ``None``: any number.
+    :param headers: of its head.
     :param tags: of the key, for the ledger.
     :param collect: keep what the answer says.
     """
 
     __slots__ = (
         "_alarm",
+        "_allowance",
         "_away",
         "_closing",
         "_collect",
@@ -89,6 +94,7 @@ class Stream:
         "_settled_once",
         "_texts",
         "accepted_at",
+        "allowance",
         "answer",
         "bytes_in",
         "client",
@@ -119,6 +125,8 @@ class Stream:
         settled: Callable[[Stream], None],
         accepted: float | None = None,
         texts: Callable[[], ChatFilter] | None = None,
+        allowance: Allowance | None = None,
+        headers: Headers = (),
         tags: object = (),
         collect: bool = False,
     ) -> None:
@@ -143,6 +151,11 @@ class Stream:
         self.tries: tuple[Tried, ...] = ()
         """Those before the one that counts."""
         self._texts = texts
+        self.allowance = allowance
+        # Without an end to it, nothing is compared with it.
+        self._allowance = None if allowance is None or allowance.tokens >= NO_END else allowance
+        if self._allowance is not None:
+            self._allowance.bind(self._allow)
         self._collect = collect
         self._intake = Intake(framing, options, texts=texts, collect=collect)
         self.answer = self._intake.answer
@@ -155,7 +168,7 @@ class Stream:
         self._express: Express | None = None
         self._last_in = now
         # The reader's side.
-        self._out = Output(down, framing, stream_id, options)
+        self._out = Output(down, framing, stream_id, options, headers)
         self._flowing = False
         self._paused_at: float | None = None
         # The end.
@@ -292,25 +305,57 @@ class Stream:
         self.count()
         self.bytes_in += len(data)
         try:
-            lane = self._intake.lane
-            out = lane.feed(data) if lane is not None else self._intake.first(data)
-            answer = self.answer
-            if answer.attention or not self._flowing:
-                self._on_more(out, now)
-                return
-            self.timing.on_tokens(now, answer.tokens)
-            if framed is None or out is not data or self._out.write_framed is None:
-                if out:
-                    self._out.write(out)
+            if self._allowance is None or self._away:
+                self._pass(data, framed, now)
             else:
-                self._out.write_framed(framed)
-                self._out.size += len(out)
-            if framed is not None:
-                self._go_express()
+                self._pass_within(self._allowance, data, framed, now)
         except UpstreamProtocolError as error:
             self._failed(error)
         except Exception as error:
             self.on_bug(error)
+
+    def _pass(self, data: bytes, framed: bytes | None, now: float) -> None:
+        lane = self._intake.lane
+        out = lane.feed(data) if lane is not None else self._intake.first(data)
+        answer = self.answer
+        if answer.attention or not self._flowing:
+            self._on_more(out, now)
+            return
+        self.timing.on_tokens(now, answer.tokens)
+        if framed is None or out is not data or self._out.write_framed is None:
+            if out:
+                self._out.write(out)
+        else:
+            self._out.write_framed(framed)
+            self._out.size += len(out)
+        if framed is not None:
+            self._go_express()
+
+    def _pass_within(self, allowance: Allowance, data: bytes, framed: bytes | None, now: float) -> None:
+        """Line by line where the read could hold more tokens than may pass: none of them is taken back."""
+        answer = self.answer
+        most = answer.tokens + data.count(b"\n") + data.count(b"\r")
+        if most >= allowance.tokens:
+            allowance.ahead(most)
+        if most < allowance.tokens:
+            self._pass(data, framed, now)
+        else:
+            for line in data.splitlines(keepends=True):
+                self._pass(line, None, now)
+                if self.ended:
+                    return
+                error = allowance.more(answer.tokens) if answer.tokens > allowance.tokens else None
+                if error is not None:
+                    self.fail(error)
+                    return
+        self._allow()
+
+    def _allow(self) -> None:
+        """The tokens that may go straight through."""
+        express = self._express
+        if express is not None and self._allowance is not None:
+            express.settle()
+            express.left = self._allowance.tokens - self.answer.tokens
 
     def _go_express(self) -> None:
         """Reads of the shape that the lane has learnt need not come here."""
@@ -330,7 +375,7 @@ class Stream:
             write=write,
             direct=self._out.direct,
         )
-        self._leg.express(self._express.take)
+        self._leg.express(self._express.take if self._allowance is None else self._express.take_within)
 
     def _stop_flowing(self) -> None:
         self._flowing = False

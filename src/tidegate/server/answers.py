@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import ceil
 from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from tidegate.errors import InternalError, InvalidRequest, MethodNotAllowed, TidegateError
+from tidegate.errors import InternalError, InvalidRequest, LimitReached, MethodNotAllowed, TidegateError
 from tidegate.wire.openai_chat import encode_json
 
 __all__ = ["error_response", "http_error", "json_response", "raised"]
@@ -24,7 +25,10 @@ def error_response(error: TidegateError) -> Response:
     """An error as a response of its own."""
     headers = {}
     if error.retry_after is not None:
-        headers["retry-after"] = str(max(1, round(error.retry_after)))
+        # Never too early: whoever comes back when told to shall be let in.
+        headers["retry-after"] = str(max(1, ceil(error.retry_after)))
+    if isinstance(error, LimitReached):
+        headers.update((name.decode(), value.decode()) for name, value in error.headers)
     if error.status == 401:
         headers["www-authenticate"] = "Bearer"
     if error.status in (408, 413):

@@ -19,6 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from tidegate import __version__
 from tidegate.errors import InvalidRequest, TidegateError
+from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
 from tidegate.server.chat import OWN_SEND, ChatEndpoint
 from tidegate.server.fastpath import EXTENSION
@@ -36,6 +37,12 @@ PAGE_POLICY = (
     # The page makes no markup of strings at all; the one policy makes the address of its worker.
     "require-trusted-types-for 'script'; trusted-types tidegate-worker"
 )
+
+
+RATE_HEADERS = [
+    f"x-ratelimit-{what}-{kind}" for what in ("limit", "remaining", "reset") for kind in ("requests", "tokens")
+]
+"""What a page of another origin may read of where its limits stand."""
 
 
 class GatewayApp(Starlette):
@@ -107,6 +114,7 @@ def _routes(gateway: Gateway) -> list[Route]:
         Route("/v1/streams/{id}", streams.cancel, methods=["DELETE"]),
         Route("/v1/streams/{id}/stop", streams.stop, methods=["POST"]),
         Route("/v1/streams/{id}/seen", streams.seen, methods=["POST"]),
+        *AdminKeys(gateway).routes(),
         Route("/admin/usage", ReportRoutes(gateway).usage),
         Route("/healthz", _healthz),
         Route("/readyz", _readyz(gateway)),
@@ -129,7 +137,7 @@ def _middleware(options: GatewayOptions) -> list[Middleware]:
             allow_origins=list(origins),
             allow_methods=["GET", "POST", "DELETE", "OPTIONS"],
             allow_headers=["*"],
-            expose_headers=["x-stream-id", "x-request-id", "retry-after"],
+            expose_headers=["x-stream-id", "x-request-id", "retry-after", "retry-after-ms", *RATE_HEADERS],
             max_age=3600,
         )
     ]
@@ -138,7 +146,7 @@ def _middleware(options: GatewayOptions) -> list[Middleware]:
 def _models(gateway: Gateway) -> Callable[[Request], Any]:
     async def models(request: Request) -> Response:
         """``GET /v1/models``: what this key may use."""
-        who = gateway.who(request.scope)
+        who = await gateway.who(request.scope)
         listed = [model for model in await gateway.relay.models.listed() if who.may_use(model["id"])]
         return json_response({"object": "list", "data": listed})
 

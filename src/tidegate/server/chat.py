@@ -10,17 +10,20 @@ from typing import cast
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import InternalError, TidegateError
+from tidegate.errors import InternalError, LimitReached, TidegateError
 from tidegate.policy.keys import Principal
+from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.options import StreamOptions
+from tidegate.relay.stream import Stream
 from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
+from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
-from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream
+from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
 from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
@@ -48,8 +51,10 @@ class ChatEndpoint:
         accepted = monotonic()
         gateway = self._gateway
         server = gateway.options.server
+        entry: Entry | None = None
+        begun = False
         try:
-            who = gateway.who(scope)
+            who = await gateway.who(scope)
             safety = gateway.filtered_by(scope, who)
             connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
             body = await read_body(
@@ -60,61 +65,100 @@ class ChatEndpoint:
                 given=None if connection is None else connection.body,
             )
             request = self._admitted(body, who)
+            if gateway.admission.concerns(who):
+                entry = await gateway.admission.enter(who, request)
             if safety.rules:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
                 request = await _checked(request, safety, who)
+            async with _downstream(scope, receive, send, gateway.relay.options) as down:
+                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+                entry = None  # it is the stream's own now
+                begun = True
+                try:
+                    await down.closed()
+                except BaseException:
+                    stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
+                    raise
         except TidegateError as error:
-            await error_response(error)(scope, receive, send)
-            return
+            if begun:
+                raise
+            await self._refused(error)(scope, receive, send)
         except ClientGone:
             return
-        async with _downstream(scope, receive, send, gateway.relay.options) as down:
-            stream = gateway.relay.begin(
-                request, who, self._framing(scope, request), down, scope["headers"], accepted=accepted, safety=safety
-            )
-            try:
-                await down.closed()
-            except BaseException:
-                stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
-                raise
+        finally:
+            if entry is not None:
+                entry.close()
 
-    def ready(self, scope: Scope, connection: DirectConnection) -> bool:
-        """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
-        return connection.whole and not self._gateway.filters(scope)
-
-    def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | None:
-        """Begin the stream in this callback, on the connection itself.
-
-        :returns: what has to answer instead, in a task; ``None`` when the stream has begun.
-        """
+    def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | Later | None:
+        """Begin the stream in this callback, on the connection itself."""
         accepted = monotonic()
         gateway = self._gateway
+        entry: Entry | None = None
         try:
-            who = gateway.who(scope)
+            who = gateway.who_at_once(scope)
+            if who is None or who.safety or not gateway.admission.at_once(who):
+                return Later.LATER
             safety = gateway.filtered_by(scope, who)
             request = self._admitted(
                 arrived(scope, connection.body() or b"", gateway.options.server.max_request_bytes), who
             )
+            if gateway.admission.concerns(who):
+                entry = gateway.admission.enter_at_once(who, request)
             options = gateway.relay.options
             if _by_browser(scope):
                 connection.close_after()
             down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
-            gateway.relay.begin(
-                request, who, self._framing(scope, request), down, scope["headers"], accepted=accepted, safety=safety
-            )
+            self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
         except TidegateError as error:
-            return error_response(error)
+            return self._refused(error)
         except Exception as error:
+            if entry is not None:
+                entry.close()
             _log.error("server.bug", kind=type(error).__name__, where=place_of(error))
             return error_response(InternalError("The gateway failed; the details are in its log."))
         return None
+
+    def ready(self, scope: Scope, connection: DirectConnection) -> bool:
+        """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
+        return connection.whole and not self._gateway.filters(scope)
 
     def _admitted(self, body: bytes, who: Principal) -> ChatRequest:
         """The request, if it is one and a stream of it may begin now."""
         request = parse_chat_request(body)
         self._gateway.relay.admit(request.model, who)
         return request
+
+    def _begin(
+        self,
+        scope: Scope,
+        request: ChatRequest,
+        who: Principal,
+        down: Downstream,
+        entry: Entry | None,
+        *,
+        accepted: float,
+        safety: Profile,
+    ) -> Stream:
+        gateway = self._gateway
+        stream = gateway.relay.begin(
+            request,
+            who,
+            self._framing(scope, request),
+            down,
+            scope["headers"],
+            accepted=accepted,
+            safety=safety,
+            allowance=entry,
+            also=() if entry is None else entry.headers,
+        )
+        gateway.admission.metrics.admitted += 1
+        return stream
+
+    def _refused(self, error: TidegateError) -> ASGIApp:
+        cause = error.cause if isinstance(error, LimitReached) else error.code
+        self._gateway.admission.metrics.refused(cause)
+        return error_response(error)
 
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()

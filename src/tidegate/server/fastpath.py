@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
+from enum import Enum
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
@@ -29,6 +30,7 @@ __all__ = [
     "DirectConnection",
     "FastDownstream",
     "FastProtocol",
+    "Later",
     "protocol_class",
 ]
 
@@ -121,7 +123,8 @@ class FastProtocol(HttpToolsProtocol):
             left = endpoint.at_once(scope, connection)
             if left is None:
                 return
-            app = left
+            if left is not Later.LATER:
+                app = left
         self._extend(cycle)
         super()._start_asgi_task(cycle, app)
 
@@ -162,6 +165,12 @@ class FastProtocol(HttpToolsProtocol):
         return self._socket
 
 
+class Later(Enum):
+    """What cannot begin at once."""
+
+    LATER = 1
+
+
 class AtOnce(Protocol):
     """An endpoint that can begin without waiting for anything."""
 
@@ -169,7 +178,10 @@ class AtOnce(Protocol):
         """Whether the request is there as a whole, and nothing has to be waited for."""
 
     def at_once(self, scope: Any, connection: DirectConnection) -> Any:
-        """Begin. Returns an ASGI application that has to answer instead; ``None`` when the answer is on its way."""
+        """Begin. Returns an ASGI application that has to answer instead; ``None`` when the answer is on its way.
+
+        ``Later.LATER``: nothing was done, and it takes a task that can wait.
+        """
 
 
 class DirectConnection:

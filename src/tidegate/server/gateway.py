@@ -12,14 +12,23 @@ import structlog
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
-from tidegate.policy.keys import Authenticator, Principal
+from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
+from tidegate.policy.meters import Meters
+from tidegate.policy.options import AuthOptions
 from tidegate.policy.prices import Prices
 from tidegate.relay.accounts import Accounts
 from tidegate.relay.service import Relay
 from tidegate.safety.profile import Profile, ProfileError, Profiles
+from tidegate.server.admission import Admission
 from tidegate.server.body import header
+from tidegate.server.costs import Costs
+from tidegate.server.keyring import KeyRing
 from tidegate.server.options import GatewayOptions
 from tidegate.server.price_table import BuiltInPrices
+from tidegate.server.spending import Spending
+from tidegate.shared.limits import RedisScript, SharedLimits
+from tidegate.shared.options import SharedOptions
+from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.hooks import Hooks
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
@@ -41,6 +50,7 @@ class Gateway:
         self.auth = Authenticator(options.auth)
         self._keys_filter = any(key.safety for key in options.auth.keys)
         self.metrics = PrometheusHook(models=_named(options))
+        self.shared = shared_limits(options.shared, environ)
         ledger = options.ledger
         self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
         accounts = None
@@ -56,6 +66,27 @@ class Gateway:
             accounts=accounts,
         )
         self._started = False
+        self.keyring = None
+        if self.ledger is not None:
+            self.keyring = KeyRing(self.ledger.database, _secret(options.auth, environ), self.relay.registry)
+        self.admission = Admission(
+            Meters(options.limits),
+            AdmissionMetrics(self.metrics.registry, shared=self._shared_state if self.shared is not None else None),
+            Spending(self._spent if self.ledger is not None else None),
+            shared=self.shared,
+            cost=self._costs(options),
+        )
+
+    def _costs(self, options: GatewayOptions) -> Costs:
+        return Costs(_prices(options), lambda: self.relay.router)
+
+    def _shared_state(self) -> tuple[bool, int, int]:
+        assert self.shared is not None
+        return self.shared.away, self.shared.losses, self.shared.fallbacks
+
+    def _spent(self, key_id: str, since: float) -> int:
+        assert self.ledger is not None
+        return round(self.ledger.spent(since=since, key=key_id) * 1000)
 
     async def start(self) -> None:
         """Open the ledger, if there is one. A database that is away does not keep the gateway from serving.
@@ -85,13 +116,32 @@ class Gateway:
             away=figures.away_since is not None,
         )
 
-    def who(self, scope: MutableMapping[str, Any]) -> Principal:
-        """Who a request comes from.
+    async def who(self, scope: MutableMapping[str, Any]) -> Principal:
+        """Who a request comes from. Waits only for the ledger, and for that only when it has to be asked.
+
+        :raises Unauthorized: nobody that we know.
+        """
+        who = self.who_at_once(scope)
+        if who is not None:
+            return who
+        token = bearer((header(scope, b"authorization") or b"").decode("latin-1"))
+        assert self.keyring is not None
+        return self.auth.verdict(token, await self.keyring.find(token))
+
+    def who_at_once(self, scope: MutableMapping[str, Any]) -> Principal | None:
+        """As :meth:`who`, without waiting; ``None``: the ledger has to be asked.
 
         :raises Unauthorized: nobody that we know.
         """
         value = header(scope, b"authorization")
-        return self.auth.check(None if value is None else value.decode("latin-1"))
+        if value is None:
+            return self.auth.check(None)
+        text = value.decode("latin-1")
+        if self.keyring is not None:
+            token = bearer(text)
+            if looks_like_ours(token):
+                return self.auth.find(token) or self.keyring.find_at_once(token)
+        return self.auth.check(text)
 
     def filters(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether a filter may be asked for by anybody: by the gateway itself, by a key or by this request."""
@@ -121,6 +171,8 @@ class Gateway:
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
+        self.admission.meters = Meters(options.limits)
+        self.admission.cost = self._costs(options)
         if self.relay.accounts is not None:
             self.relay.accounts.prices = _prices(options)
         self._keys_filter = any(key.safety for key in options.auth.keys)
@@ -130,8 +182,27 @@ class Gateway:
     async def close(self) -> None:
         """Abort every stream and close every connection to an upstream."""
         await self.relay.close()
+        if self.shared is not None:
+            await self.shared.close()
+        await self.admission.spending.close()
+        if self.keyring is not None:
+            await self.keyring.close()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+
+
+def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedLimits | None:
+    """Limits over Redis, when there is one.
+
+    :raises ConfigError: its address makes no sense, or the client library is not installed.
+    """
+    if not options.redis:
+        return None
+    return SharedLimits(options, RedisScript(_url(options.redis, environ), options))
+
+
+def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:
+    return resolve(auth.secret, environ).encode() if auth.secret else None
 
 
 def _url(url: str, environ: Mapping[str, str]) -> str:

@@ -53,6 +53,7 @@ class Operation:
 
 _CHAT_ERRORS: Final = (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)
 _STREAM_ERRORS: Final = (401, 404)
+_ADMIN_ERRORS: Final = (401, 403, 409, 503)
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
     {
@@ -131,6 +132,46 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
             answers={},
             status=204,
             errors=(400, *_STREAM_ERRORS, 408, 413),
+        ),
+        ("/admin/keys", "GET"): Operation(
+            id="listKeys",
+            summary="Every virtual key, without its secret",
+            tag="Keys",
+            answers={JSON: "VirtualKeyList"},
+            errors=_ADMIN_ERRORS,
+        ),
+        ("/admin/keys", "POST"): Operation(
+            id="createKey",
+            summary="A new virtual key; its secret is in this answer and kept nowhere",
+            tag="Keys",
+            takes="NewVirtualKey",
+            answers={JSON: "VirtualKey"},
+            status=201,
+            errors=(400, *_ADMIN_ERRORS, 408, 413),
+        ),
+        ("/admin/keys/{id}", "GET"): Operation(
+            id="getKey",
+            summary="One virtual key, by its id or its name",
+            tag="Keys",
+            answers={JSON: "VirtualKey"},
+            errors=(400, 404, *_ADMIN_ERRORS),
+        ),
+        ("/admin/keys/{id}", "DELETE"): Operation(
+            id="revokeKey",
+            summary="Revoke: good for no further request",
+            tag="Keys",
+            about="With `?cut=true` its live streams end too. Again is the same.",
+            answers={JSON: "VirtualKey"},
+            errors=(400, 404, *_ADMIN_ERRORS),
+        ),
+        ("/admin/keys/{id}/rotate", "POST"): Operation(
+            id="rotateKey",
+            summary="A new secret, in this answer and kept nowhere",
+            tag="Keys",
+            about="The old one stays good for `grace`: `24h` when nothing is said.",
+            takes="Rotation",
+            answers={JSON: "VirtualKey"},
+            errors=(400, 404, *_ADMIN_ERRORS, 408, 413),
         ),
         ("/admin/usage", "GET"): Operation(
             id="usage",
@@ -216,6 +257,14 @@ _BESIDE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 """Schema of a stream's usual event -> those of the others that may come in it."""
 
 _STREAM_ID: Final = {"x-stream-id": {"description": "The stream's id.", "schema": {"type": "string"}}}
+_RATES: Final = {
+    f"x-ratelimit-{what}-{kind}": {
+        "description": f"{about} {kind} per minute, of the limit with the least left.",
+        "schema": {"type": "string" if what == "reset" else "integer"},
+    }
+    for what, about in (("limit", "The limit of"), ("remaining", "What is left of"), ("reset", "Until there are all"))
+    for kind in ("requests", "tokens")
+}
 _RETRY_AFTER: Final = {"retry-after": {"description": "Seconds.", "schema": {"type": "integer", "minimum": 1}}}
 
 
@@ -270,7 +319,13 @@ def _operation(path: str, operation: Operation) -> dict[str, Any]:
         found["description"] = operation.about
     if "{id}" in path:
         found["parameters"] = [
-            {"name": "id", "in": "path", "required": True, "description": "`x-stream-id`", "schema": {"type": "string"}}
+            {
+                "name": "id",
+                "in": "path",
+                "required": True,
+                "description": "`x-stream-id`" if path.startswith("/v1/streams") else "The key's id, or its name",
+                "schema": {"type": "string"},
+            }
         ]
     if operation.query:
         found["parameters"] = [
@@ -287,12 +342,12 @@ def _responses(operation: Operation) -> dict[str, Any]:
     if operation.answers:
         good["content"] = {media: _content(media, name) for media, name in operation.answers.items()}
     if operation.streams:
-        good["headers"] = _STREAM_ID
+        good["headers"] = _STREAM_ID | _RATES
     found = {str(operation.status): good}
     for status, name in operation.more.items():
         found[str(status)] = {"description": name, "content": {JSON: {"schema": ref(name)}}}
     for status in operation.errors:
-        headers = _RETRY_AFTER if status in (429, 503) else {}
+        headers = (_RATES | _RETRY_AFTER) if status == 429 else _RETRY_AFTER if status == 503 else {}
         found[str(status)] = {
             "description": _ERRORS[status],
             "content": {JSON: {"schema": ref("Error")}},
@@ -317,11 +372,12 @@ _ERRORS: Final[Mapping[int, str]] = MappingProxyType(
         400: "The request cannot be served as it is",
         401: "No key, or one that is not known",
         403: "The key is good, but not for this",
-        409: "This gateway keeps no ledger",
         404: "No such model or stream, or not for this key; a page that is not built",
         408: "The body did not arrive in time",
+        409: "It cannot be done as things are: there is no ledger, or the key is revoked",
         413: "The body is too large",
-        429: "The model server refuses for now; any other 4xx of its own passes on likewise",
+        429: "A limit or a budget of the key, its tags, the model or the gateway is used up, or the model server "
+        "refuses for now; any other 4xx of its own passes on likewise",
         500: "A bug of the gateway",
         502: "The model server failed",
         503: "A limit of the gateway is reached, or it is about to stop",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from tidegate.ledger.options import LedgerOptions
-from tidegate.policy.options import AuthOptions, PriceOptions
+from tidegate.policy.options import AuthOptions, LimitOptions, PriceOptions
 from tidegate.relay.options import StreamOptions
 from tidegate.safety.profile import SafetyOptions
+from tidegate.shared.options import SharedOptions
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["GatewayOptions", "ServerOptions"]
@@ -47,3 +48,5 @@ class GatewayOptions:
     safety: SafetyOptions = field(default_factory=SafetyOptions)
     ledger: LedgerOptions = field(default_factory=LedgerOptions)
     prices: tuple[PriceOptions, ...] = ()
+    limits: LimitOptions = field(default_factory=LimitOptions)
+    shared: SharedOptions = field(default_factory=SharedOptions)

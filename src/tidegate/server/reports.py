@@ -27,7 +27,7 @@ class ReportRoutes:
 
     async def usage(self, request: Request) -> Response:
         """``GET /admin/usage``: by key, tag, model, reason or day; ``since``, ``reason``."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         if not who.admin:
             raise Forbidden("This needs the key of an admin ([[auth.key]] with admin = true).")
         query = _query(request)

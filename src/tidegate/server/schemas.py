@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
+from tidegate.policy.budgets import PERIODS
+from tidegate.policy.key_specs import MAX_NAME
 from tidegate.relay.endings import Framing
 from tidegate.relay.lifecycle import Reason, State
 from tidegate.wire.chat_request import MAX_MODEL_CHARS
@@ -165,6 +167,66 @@ _STREAM: Final = _ours(
     optional=("reader",),
 )
 
+_LIMIT: Final = _or_null({"type": "integer", "minimum": 1})
+_MOMENT: Final = _or_null(_text(format="date-time"))
+_TAGS: Final[Schema] = {"type": "object", "additionalProperties": {"type": "string"}}
+
+_KEY: Final = _ours(
+    {
+        "id": _text(),
+        "object": {"const": "tidegate.key"},
+        "name": _text(),
+        "key": _text("The secret; at creation and rotation only.", pattern="^tg-[0-9A-Za-z]{49}$"),
+        "state": {"enum": ["active", "expired", "revoked"]},
+        "tags": _TAGS,
+        "models": {"type": "array", "items": {"type": "string"}},
+        "rpm": _LIMIT,
+        "tpm": _LIMIT,
+        "concurrent": _LIMIT,
+        "budget": _or_null(
+            _ours(
+                {
+                    "amount": {"type": "number", "exclusiveMinimum": 0},
+                    "currency": {"const": "USD"},
+                    "period": {"enum": list(PERIODS)},
+                }
+            )
+        ),
+        "on_disconnect": _or_null({"enum": ["cancel", "drain"]}),
+        "safety": _or_null(_text("A profile's name.")),
+        "admin": {"type": "boolean"},
+        "created": _MOMENT,
+        "expires": _MOMENT,
+        "revoked": _MOMENT,
+        "previous_until": _MOMENT,
+    },
+    optional=("key",),
+)
+
+_NEW_KEY: Final[Schema] = {
+    **_ours(
+        {
+            "name": _text(minLength=1, maxLength=MAX_NAME),
+            "tags": _or_null(_TAGS),
+            "models": _or_null({"type": "array", "items": {"type": "string"}}),
+            "rpm": _LIMIT,
+            "tpm": _LIMIT,
+            "concurrent": _LIMIT,
+            "budget": {"description": '`"5.00/day"`, or as a key shows it.', "type": ["string", "object", "null"]},
+            "expires": {"description": "`30d`, or a date.", "type": ["string", "integer", "null"]},
+            "on_disconnect": _or_null({"enum": ["cancel", "drain"]}),
+            "safety": _or_null(_text("A profile's name.")),
+            "admin": {"type": ["boolean", "null"]},
+        },
+        optional=(
+            *("tags", "models", "rpm", "tpm", "concurrent", "budget", "expires"),
+            *("on_disconnect", "safety", "admin"),
+        ),
+    ),
+    "description": "What is left out has no limit.",
+    "example": {"name": "web", "rpm": 60, "budget": "5.00/day", "tags": {"team": "search"}},
+}
+
 SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
     {
         "ChatRequest": _CHAT_REQUEST,
@@ -225,6 +287,12 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
             "maxProperties": 32,
             "example": {"ttft": 0.21, "tokens": 120},
         },
+        "VirtualKey": _KEY,
+        "VirtualKeyList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("VirtualKey")}}),
+        "NewVirtualKey": _NEW_KEY,
+        "Rotation": _ours(
+            {"grace": {"description": "`24h`, or seconds.", "type": ["string", "integer"]}}, optional=("grace",)
+        ),
         "Health": _ours({"status": {"const": "ok"}, "version": _text()}),
         "Ready": _ours({"status": {"const": "ready"}}),
         "Draining": _ours({"status": {"const": "draining"}, "live": _count("Streams that have not ended.")}),

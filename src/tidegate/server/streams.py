@@ -43,7 +43,7 @@ class StreamRoutes:
 
     async def list(self, request: Request) -> Response:
         """``GET /v1/streams``: live ones, the caller's own (an admin: all)."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         return json_response(
             {"object": "list", "data": self._gateway.relay.registry.visible(who), **self._readers(who)}
         )
@@ -55,12 +55,12 @@ class StreamRoutes:
 
     async def one(self, request: Request) -> Response:
         """``GET /v1/streams/{id}``: live or ended."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         return json_response(self._gateway.relay.registry.get(request.path_params["id"], who))
 
     async def stop(self, request: Request) -> Response:
         """``POST /v1/streams/{id}/stop``: the model stops, the answer so far ends cleanly. Again is the same."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         registry, stream_id = self._gateway.relay.registry, request.path_params["id"]
         stream = registry.live(stream_id, who)
         if stream is not None:
@@ -69,7 +69,7 @@ class StreamRoutes:
 
     async def cancel(self, request: Request) -> Response:
         """``DELETE /v1/streams/{id}``: the model stops; a reader who is there gets an error. Again is the same."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         registry, stream_id = self._gateway.relay.registry, request.path_params["id"]
         stream = registry.live(stream_id, who)
         if stream is not None:
@@ -78,7 +78,7 @@ class StreamRoutes:
 
     async def seen(self, request: Request) -> Response:
         """``POST /v1/streams/{id}/seen``: figures that the reader's page measured, kept with the stream."""
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         body = await read_body(request.scope, request.receive, limit=MAX_SEEN, timeout=5.0)
         report = _report(body)
         if self._gateway.relay.registry.saw(request.path_params["id"], who, report):
@@ -91,7 +91,7 @@ class StreamRoutes:
         A ``streams`` event whenever the live ones changed, and an ``ended`` event with those that ended or whose reader
         reported: at first all that are still known, so that a reconnect needs no more than the events.
         """
-        who = self._gateway.who(request.scope)
+        who = await self._gateway.who(request.scope)
         if self._watchers >= MAX_WATCHERS:
             raise Overloaded("Too many live tables are open.", retry_after=5.0)
         headers = {"cache-control": "no-cache, no-transform", "x-accel-buffering": "no"}

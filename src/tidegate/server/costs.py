@@ -1,0 +1,47 @@
+"""What models cost, for budgets: before a stream on the upstream that is asked first, after it on the one that was."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from tidegate.events import Usage
+from tidegate.policy.prices import Prices
+from tidegate.policy.routing import Router
+from tidegate.server.admission import Price
+from tidegate.telemetry.record import StreamRecord
+
+__all__ = ["Costs"]
+
+_NANOS: Final = 1000
+_SAID: Final = 100
+
+_log = structlog.get_logger()
+
+
+class Costs:
+    """A :class:`tidegate.server.admission.Cost`.
+
+    :param router: the routes of this moment.
+    """
+
+    def __init__(self, prices: Prices, router: Callable[[], Router]) -> None:
+        self._prices = prices
+        self._router = router
+        self._unpriced: set[str] = set()
+
+    def expected(self, model: str) -> Price | None:
+        route = next(iter(self._router().candidates(model, lambda: 0.5)), None)
+        rates = None if route is None else self._prices.rates(route.model, route.upstream)
+        if rates is None:
+            if model not in self._unpriced and len(self._unpriced) < _SAID:
+                self._unpriced.add(model)
+                _log.warning("budget.unpriced", model=model, effect="it spends nothing of a budget; add a [[price]]")
+            return None
+        return Price(float(rates.input) * _NANOS, float(rates.output) * _NANOS)
+
+    def of(self, record: StreamRecord, usage: Usage) -> int:
+        cost = self._prices.cost(record.served_model or record.model, record.upstream, usage)
+        return 0 if cost is None else round(cost * _NANOS)

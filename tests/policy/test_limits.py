@@ -1,0 +1,72 @@
+"""policy/limits.py: in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.policy.limit_rules import (
+    START,
+    Rules,
+    Steps,
+    ask,
+    budget,
+    check_against_a_list,
+    granted,
+    requests,
+    steps,
+    streams,
+)
+from tidegate.policy import limits
+from tidegate.policy.limits import Ask, Grant, Limits, Meter, Refusal
+from tidegate.policy.windows import MINUTE
+
+
+class InProcess:
+    def __init__(self) -> None:
+        self.now = START
+        self.limits = Limits()
+
+    def admit(self, meters: Sequence[Meter], ask: Ask) -> Grant | Refusal:
+        return self.limits.admit(meters, ask, self.now)
+
+    def more(self, grant: Grant, output: int) -> int | Refusal:
+        return self.limits.more(grant, output, self.now)
+
+    def settle(self, grant: Grant, tokens: int, cost: int = 0) -> None:
+        self.limits.settle(grant, tokens, cost, self.now)
+
+
+class TestInProcess(Rules):
+    @pytest.fixture
+    def table(self) -> InProcess:
+        return InProcess()
+
+
+@given(st.integers(1, 60), steps)
+def test_any_minute_holds_the_limit_and_waits_are_true(limit: int, taken: Steps) -> None:
+    check_against_a_list(InProcess(), limit, taken)
+
+
+def test_live_streams_are_told() -> None:
+    table = InProcess()
+    grant = granted(table.admit([streams(2)], ask()))
+    assert table.limits.live("key:a") == 1
+    table.settle(grant, 0)
+    assert table.limits.live("key:a") == 0
+
+
+def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "_SWEEP", 10)
+    table = InProcess()
+    for number in range(9):
+        grant = granted(table.admit([requests(1, f"key:{number}"), budget(10, subject=f"key:{number}")], ask()))
+        table.settle(grant, 0)
+    table.now += 2 * MINUTE
+    for number in range(20, 31):
+        granted(table.admit([requests(1, f"key:{number}"), budget(10, subject=f"key:{number}")], ask(0, 1, 0, 1.0)))
+    assert len(table.limits._requests) == 11
+    assert {purse.held for purse in table.limits._purses.values()} == {1}

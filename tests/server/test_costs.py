@@ -1,0 +1,44 @@
+"""server/costs.py: what models cost, for budgets."""
+
+from __future__ import annotations
+
+from tests.telemetry.records import record
+from tidegate.events import Usage
+from tidegate.policy.options import PriceOptions
+from tidegate.policy.prices import Prices
+from tidegate.policy.routing import Router, RouteSpec
+from tidegate.server.admission import Price
+from tidegate.server.costs import Costs
+
+PRICES = Prices(
+    (
+        PriceOptions(model="big", upstream="first", input=2.5, output=10.0),
+        PriceOptions(model="big", upstream="second", input=1.0, output=1.0, cached=0.5),
+    )
+)
+ROUTER = Router(
+    (
+        RouteSpec(name="second", models=("big",), priority=1),
+        RouteSpec(name="first", models=("free",), aliases={"fast": "big"}),
+    )
+)
+
+
+def test_before_a_stream_it_is_what_the_first_upstream_takes() -> None:
+    costs = Costs(PRICES, lambda: ROUTER)
+    assert costs.expected("fast") == Price(2500.0, 10_000.0)
+    assert costs.expected("big") == Price(1000.0, 1000.0)
+
+
+def test_a_model_without_a_price_or_a_route_has_none_and_that_is_said_once() -> None:
+    costs = Costs(PRICES, lambda: ROUTER)
+    assert [costs.expected(name) for name in ("free", "free", "nowhere")] == [None, None, None]
+    assert costs._unpriced == {"free", "nowhere"}
+
+
+def test_after_a_stream_it_is_what_the_upstream_that_answered_takes() -> None:
+    costs = Costs(PRICES, lambda: ROUTER)
+    usage = Usage(prompt_tokens=100, output_tokens=10, cached_tokens=40)
+    assert costs.of(record(served_model="big", upstream="first", model="fast"), usage) == 350_000
+    assert costs.of(record(served_model="big", upstream="second"), usage) == 90_000
+    assert costs.of(record(served_model="free", upstream="first"), usage) == 0
