@@ -45,7 +45,13 @@ ROLE = framed(CHUNK % (b'{"role":"assistant","content":""}', b"null"))
 PLAIN = framed(CHUNK % (b'{"content":" tide~"}', b"null"))
 STAMPED = framed(CHUNK % (b'{"content":"@%020d~"}', b"null") % 0).replace(b"0" * 20, b"%020d")
 FIRST = framed(CHUNK % (b'{"content":"@%020d#%020d~"}', b"null") % (0, 0)).replace(b"0" * 20, b"%020d")
-LAST = framed(CHUNK % (b"{}", b'"stop"')) + framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+STOP = framed(CHUNK % (b"{}", b'"stop"'))
+DONE = framed(b"data: [DONE]\n\n") + b"0\r\n\r\n"
+USAGE = (
+    b'data: {"id":"chatcmpl-5d41402abc4b2a76b9719d911017c592","object":"chat.completion.chunk","created":1767225600,'
+    b'"model":"bench","choices":[],"usage":{"prompt_tokens":12,"completion_tokens":%d,"total_tokens":%d}}\n\n'
+)
+"""For whoever asks for it with ``stream_options.include_usage``, as model servers do."""
 
 
 @dataclass(slots=True)
@@ -60,6 +66,7 @@ class Stream:
     arrived: int
     due: float
     sent: int = 0
+    usage: bool = False
 
     def next_bytes(self, now: int) -> bytes:
         """The next token's bytes; the first comes behind the role event, the last before the end marker."""
@@ -71,7 +78,10 @@ class Stream:
             data = STAMPED % now
         else:
             data = self.plain
-        return data + LAST if self.sent == self.tokens else data
+        if self.sent < self.tokens:
+            return data
+        told = framed(USAGE % (self.tokens, 12 + self.tokens)) if self.usage else b""
+        return data + STOP + told + DONE
 
 
 @dataclass(slots=True)
@@ -219,7 +229,7 @@ class Upstream:
             if head.startswith(b"GET "):
                 self.answer(fd, peer, self.get(head))
             elif (match := SCRIPT.search(body)) is not None:
-                self.start(fd, peer, match)
+                self.start(fd, peer, match, usage=b'"include_usage":true' in body)
                 return
             else:
                 self.answer(fd, peer, {"object": "chat.completion", "choices": []})
@@ -235,7 +245,7 @@ class Upstream:
             peer.buffer = peer.buffer[stop:]
             yield head, body
 
-    def start(self, fd: int, peer: Peer, match: re.Match[bytes]) -> None:
+    def start(self, fd: int, peer: Peer, match: re.Match[bytes], *, usage: bool) -> None:
         values = dict(pair.split("=") for pair in match[2].decode().split())
         size = int(values.get("size", 0))
         plain = framed(CHUNK % (b'{"content":"%s~"}' % (b"x" * size), b"null")) if size else PLAIN
@@ -248,6 +258,7 @@ class Upstream:
             plain=plain,
             arrived=time.monotonic_ns(),
             due=due,
+            usage=usage,
         )
         self.stats.started += 1
         if self.write(fd, peer, SSE_HEAD):

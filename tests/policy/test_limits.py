@@ -70,3 +70,13 @@ def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPa
         granted(table.admit([requests(1, f"key:{number}"), budget(10, subject=f"key:{number}")], ask(0, 1, 0, 1.0)))
     assert len(table.limits._requests) == 11
     assert {purse.held for purse in table.limits._purses.values()} == {1}
+
+
+def test_what_somebody_else_has_admitted_is_charged_without_asking() -> None:
+    """Over its limit too: it is so, and whoever comes next is told."""
+    table = InProcess()
+    for _ in range(2):
+        grant = table.limits.charge([requests(1), streams(1)], ask(), table.now)
+        assert isinstance(grant, Grant)
+    assert table.limits.live("key:a") == 2
+    assert isinstance(table.admit([requests(1)], ask()), Refusal)

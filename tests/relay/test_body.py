@@ -9,7 +9,7 @@ import pytest
 
 from tidegate.errors import EventTooLarge, UpstreamFailed, UpstreamProtocolError, UpstreamRefused
 from tidegate.relay.answer import Answer
-from tidegate.relay.body import MAX_MESSAGE, MAX_REFUSAL, Refusal, WholeBody, lane_of
+from tidegate.relay.body import MAX_MESSAGE, MAX_REFUSAL, Refusal, WholeBody, lane_of, text_bytes
 from tidegate.relay.lane import NdjsonLane, SseLane
 from tidegate.upstream.exchange import ResponseHead
 from tidegate.upstream.secrets import Redactor
@@ -110,3 +110,16 @@ def test_what_is_over_the_limit_is_dropped() -> None:
     for _ in range(3):
         refused.feed(b"x" * (MAX_REFUSAL - 1))
     assert refused.pending == MAX_REFUSAL
+
+
+def test_how_much_of_an_answer_is_text_is_told_from_its_shape() -> None:
+    """A whole body as it is; a stream by the template of its events; one that has none cannot be told."""
+    answer = Answer()
+    lane = SseLane(answer, ndjson=False, max_event=1000)
+    assert text_bytes(None, 10, 1) == text_bytes(lane, 10, 1) == 0
+    assert text_bytes(WholeBody(answer, max_body=100), 10, 1) == 10
+    event = b'data: {"choices":[{"index":0,"delta":{"content":"%b"}}]}\n\n'
+    events = [event % b"The", event % b" tide"]
+    for one in events:
+        lane.feed(one)
+    assert text_bytes(lane, sum(map(len, events)), 2) == len(b"The tide")

@@ -23,6 +23,7 @@ from sqlalchemy.exc import (
 )
 
 from tidegate.errors import ConfigError
+from tidegate.ledger.away import LedgerAway
 
 __all__ = ["Database", "LedgerAway", "check_url", "revisions"]
 
@@ -34,17 +35,6 @@ SLOWEST: Final = 120
 
 _LOCK: Final = 0x71DE6A7E
 """The advisory lock of writers on PostgreSQL; SQLite has one writer anyway."""
-
-
-class LedgerAway(Exception):
-    """The database cannot be reached or cannot write now; the same may work later. Holds no value of a row.
-
-    :param refused: the database works, and does not take this.
-    """
-
-    def __init__(self, message: str, *, refused: bool = False) -> None:
-        super().__init__(message)
-        self.refused = refused
 
 
 class Database:

@@ -11,7 +11,10 @@ from typing import Any, Final
 from tidegate.errors import InvalidRequest
 from tidegate.policy.budgets import Budget, budget_of
 
-__all__ = ["KeySpec", "duration_of", "expiry_of", "is_tag", "spec_of"]
+__all__ = ["GRACE", "KeySpec", "duration_of", "expiry_of", "is_tag", "spec_of"]
+
+GRACE: Final = 86400.0
+"""Seconds for which the old secret of a rotated key is good, when nobody says otherwise."""
 
 MOST: Final = 10**12
 """Of a limit."""

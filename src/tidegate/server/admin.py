@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -13,13 +13,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from tidegate.errors import ConfigError, Forbidden, InvalidRequest, Overloaded
-from tidegate.ledger.database import LedgerAway
-from tidegate.policy.key_specs import duration_of, spec_of
+from tidegate.ledger.away import LedgerAway
+from tidegate.policy.key_specs import GRACE, duration_of, spec_of
 from tidegate.policy.keys import ANONYMOUS, Principal
 from tidegate.server.answers import json_response
 from tidegate.server.body import read_body
 from tidegate.server.gateway import Gateway
-from tidegate.server.virtual_keys import GRACE, VirtualKeys
+
+if TYPE_CHECKING:
+    from tidegate.server.virtual_keys import VirtualKeys
 
 __all__ = ["AdminKeys"]
 
@@ -47,7 +49,7 @@ class AdminKeys:
     async def list(self, request: Request) -> Response:
         """``GET /admin/keys``: all of them, without their secrets, oldest first."""
         who = await self._admin(request)
-        keys = await self._ask(who, VirtualKeys.list)
+        keys = await self._ask(who, lambda keys: keys.list())
         return json_response({"object": "list", "data": keys})
 
     async def create(self, request: Request) -> Response:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, MutableMapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from tidegate.errors import InvalidRequest
-from tidegate.ledger.database import Database
-from tidegate.ledger.ledger import Ledger
+from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
 from tidegate.policy.meters import Meters
 from tidegate.policy.options import AuthOptions
@@ -22,7 +21,6 @@ from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.admission import Admission
 from tidegate.server.body import header
 from tidegate.server.costs import Costs
-from tidegate.server.keyring import KeyRing
 from tidegate.server.options import GatewayOptions
 from tidegate.server.price_table import BuiltInPrices
 from tidegate.server.spending import Spending
@@ -34,6 +32,10 @@ from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
 from tidegate.upstream.secrets import resolve
+
+if TYPE_CHECKING:
+    from tidegate.ledger.ledger import Ledger
+    from tidegate.server.keyring import KeyRing
 
 __all__ = ["Gateway"]
 
@@ -52,7 +54,7 @@ class Gateway:
         self.metrics = PrometheusHook(models=_named(options))
         self.shared = shared_limits(options.shared, environ)
         ledger = options.ledger
-        self.ledger = Ledger(Database(_url(ledger.url, environ)), ledger) if ledger.on else None
+        self.ledger = _ledger(ledger, environ) if ledger.on else None
         accounts = None
         if self.ledger is not None:
             accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
@@ -66,8 +68,10 @@ class Gateway:
             accounts=accounts,
         )
         self._started = False
-        self.keyring = None
+        self.keyring: KeyRing | None = None
         if self.ledger is not None:
+            from tidegate.server.keyring import KeyRing
+
             self.keyring = KeyRing(self.ledger.database, _secret(options.auth, environ), self.relay.registry)
         self.admission = Admission(
             Meters(options.limits),
@@ -189,6 +193,14 @@ class Gateway:
             await self.keyring.close()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+
+
+def _ledger(options: LedgerOptions, environ: Mapping[str, str]) -> Ledger:
+    # Imported here: SQLAlchemy is 15 MB, which a gateway without a ledger need not carry.
+    from tidegate.ledger.database import Database
+    from tidegate.ledger.ledger import Ledger
+
+    return Ledger(Database(_url(options.url, environ)), options)
 
 
 def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedLimits | None:

@@ -10,7 +10,8 @@ from typing import Final
 import structlog
 
 from tidegate.errors import Cancelled, Overloaded, Unauthorized
-from tidegate.ledger.database import Database, LedgerAway
+from tidegate.ledger.away import LedgerAway
+from tidegate.ledger.database import Database
 from tidegate.ledger.glance import Glance
 from tidegate.ledger.keys import KeyRow, KeyStore
 from tidegate.policy.keys import Principal, keyed_hash

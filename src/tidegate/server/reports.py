@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from tidegate.errors import Forbidden, InvalidRequest, Overloaded
-from tidegate.ledger.database import LedgerAway
-from tidegate.ledger.report import GROUPS, Group, Query, since_of, usage
+from tidegate.ledger.away import LedgerAway
 from tidegate.server.gateway import Gateway
 from tidegate.wire.openai_chat import encode_json
+
+if TYPE_CHECKING:
+    from tidegate.ledger.report import Query
 
 __all__ = ["ReportRoutes"]
 
@@ -38,6 +40,8 @@ class ReportRoutes:
         ledger = self._gateway.ledger
         if ledger is None:
             raise InvalidRequest('This gateway keeps no ledger: [ledger] url is "off".', status=409, code="no_ledger")
+        from tidegate.ledger.report import usage
+
         try:
             with ledger.database.reading() as connection:
                 return list(usage(connection, query))
@@ -53,6 +57,9 @@ def _list(rows: list[dict[str, Any]]) -> Iterator[bytes]:
 
 
 def _query(request: Request) -> Query:
+    # Imported when it is asked for: a gateway without a ledger need not carry SQLAlchemy.
+    from tidegate.ledger.report import GROUPS, Group, Query, since_of
+
     given = request.query_params
     unknown = next((name for name in given if name not in ("by", "since", "reason")), None)
     if unknown is not None:

@@ -9,7 +9,7 @@ from typing import Final
 
 import structlog
 
-from tidegate.ledger.database import LedgerAway
+from tidegate.ledger.away import LedgerAway
 from tidegate.policy.budgets import Period
 from tidegate.policy.meters import subject_of_budget
 

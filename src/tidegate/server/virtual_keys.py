@@ -11,15 +11,12 @@ from typing import Any, Final, cast
 from tidegate.errors import InvalidRequest
 from tidegate.ledger.keys import KeyRow, KeyStore
 from tidegate.policy.budgets import Budget
-from tidegate.policy.key_specs import KeySpec
+from tidegate.policy.key_specs import GRACE, KeySpec
 from tidegate.policy.keys import Principal, keyed_hash, new_key
 from tidegate.policy.meters import UNLIMITED, Quota
 from tidegate.policy.options import OnDisconnect
 
-__all__ = ["GRACE", "VirtualKeys", "principal_of", "shown", "state_of"]
-
-GRACE: Final = 86400.0
-"""Seconds for which the old secret of a rotated key is good, when nobody says otherwise."""
+__all__ = ["VirtualKeys", "principal_of", "shown", "state_of"]
 
 NANOS_PER_MICRO: Final = 1000
 
