@@ -165,7 +165,7 @@ async def over_redis(who: Principal) -> None:
 
 
 def tokens(rounds: int) -> None:
-    off, on = RELAYS["tidegate-off"], RELAYS["tidegate-on"]
+    off, on = RELAYS["tidegate"], RELAYS["tidegate-on"]
     print("\n| shape | off, CPU µs/token | on | ratio |\n|---|---|---|---|")
     with ExitStack() as stack:
         upstream = stack.enter_context(upstream_server())

@@ -165,13 +165,13 @@ def tidegate_launch(port: int, upstream: int, **environ: str) -> Launch:
 
 
 def tidegate(port: int, upstream: int, folder: Path) -> Launch:
-    """The relay under test, on its default server."""
-    return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder))
-
-
-def tidegate_off(port: int, upstream: int, folder: Path) -> Launch:
-    """The same, without a ledger, keys and limits."""
+    """The relay under test, on its default server, without a ledger."""
     return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off")
+
+
+def tidegate_ledger(port: int, upstream: int, folder: Path) -> Launch:
+    """As anybody starts it: with the ledger in the user's folder."""
+    return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder))
 
 
 KEY = "tg-oV5IKogNSRD3dS64aENkoIUZQ5lnz7t0HvL23l0t08944QOFd"
@@ -217,12 +217,7 @@ def tidegate_on(port: int, upstream: int, folder: Path) -> Launch:
 
 def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     """The same, without the fast path: what any other ASGI server gets."""
-    return tidegate_launch(port, upstream, XDG_DATA_HOME=str(folder), TIDEGATE_SERVER__FAST_PATH="false")
-
-
-def tidegate_no_ledger(port: int, upstream: int, folder: Path) -> Launch:
-    """The same, without a ledger: what keeping one costs."""
-    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off")
+    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off", TIDEGATE_SERVER__FAST_PATH="false")
 
 
 def command_from_environment(port: int, upstream: int, folder: Path) -> Launch:
@@ -238,11 +233,10 @@ RELAYS: dict[str, Relay] = {
     for relay in (
         Relay("direct", None),
         Relay("tidegate", tidegate),
-        Relay("tidegate-off", tidegate_off),
+        Relay("tidegate-ledger", tidegate_ledger),
         Relay("tidegate-on", tidegate_on, headers={"authorization": f"Bearer {KEY}"}),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
         Relay("tidegate-plain", tidegate_plain),
-        Relay("tidegate-no-ledger", tidegate_no_ledger),
         Relay("nginx", nginx),
         Relay("vllm-router", vllm_router),
         Relay("sglang-router", sglang_router),
