@@ -252,18 +252,19 @@ def test_the_server_install_streams(served: Environment, question: dict[str, obj
 def test_the_page_of_the_server_install_works_in_a_browser(served: Environment) -> None:
     """Loaded from the wheel's own files: it finds the models, and answers a question."""
 
-    async def asked(url: str) -> str:
+    async def asked(url: str) -> None:
         async with chromium(the_chromium()) as browser, browser.window() as window:
             await window.call("Page.navigate", url=url)
             assert await window.until("document.querySelector('textarea:enabled') !== null", 60.0)
             await window.run("document.querySelector('textarea').focus()")
             await window.call("Input.insertText", text="Hello")
             await window.press("Enter", 13, "\r")
-            assert await window.until("document.querySelector('.turn.assistant[aria-busy=false]') !== null", 60.0)
-            return str(await window.run("document.querySelector('.turn.assistant .answer').textContent"))
+            assert await window.until(
+                "/tide/i.test(document.querySelector('.turn.assistant .answer')?.textContent)", 60.0
+            )
 
     with gateway(python=served.python) as (process, url):
-        assert "tide" in asyncio.run(asked(url)).lower()
+        asyncio.run(asked(url))
         process.terminate()
         assert process.wait(20) == 0
 
