@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,30 @@ def test_a_file_cut_anywhere_holds_every_answer_before_the_cut(data: st.DataObje
                 assert journal.is_good(request(99))
 
         asyncio.run(case())
+
+
+def test_a_flush_that_is_under_way_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file is open, and locked, as long as a thread is in the middle of it: the next run would be refused."""
+    begun, going_on = threading.Event(), threading.Event()
+    flush = os.fsync
+
+    def slow(file: int) -> None:
+        begun.set()
+        assert going_on.wait(60)
+        flush(file)
+
+    async def case() -> None:
+        path = tmp_path / "j"
+        async with Journal(path) as journal:
+            monkeypatch.setattr(os, "fsync", slow)
+            journal.answered(request(1), good(1))
+            assert await asyncio.to_thread(begun.wait, 60)
+            asyncio.get_running_loop().call_later(0.05, going_on.set)
+        assert going_on.is_set()
+        async with Journal(path) as again:
+            assert again.is_good(request(1))
+
+    asyncio.run(case())
 
 
 def test_two_at_a_time_are_refused(tmp_path: Path) -> None:

@@ -45,6 +45,7 @@ class Journal:
         self._end = 0
         self._dirty = asyncio.Event()
         self._syncing: asyncio.Task[None] | None = None
+        self._flushing: asyncio.Future[None] | None = None
         try:
             self._load()
         except BaseException:
@@ -139,6 +140,9 @@ class Journal:
         self._syncing.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self._syncing
+        if self._flushing is not None:
+            # The lock is the file's, and a thread that is in the middle of it would keep the file open.
+            await asyncio.wait([self._flushing])
         os.fsync(self._file)
         os.close(self._file)
 
@@ -147,4 +151,5 @@ class Journal:
         while True:
             await self._dirty.wait()
             self._dirty.clear()
-            await asyncio.shield(asyncio.to_thread(os.fsync, self._file))
+            self._flushing = asyncio.ensure_future(asyncio.to_thread(os.fsync, self._file))
+            await asyncio.shield(self._flushing)
