@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tidegate.errors import ConfigError
-from tidegate.upstream.secrets import MAX_SECRET, REDACTED, Redactor, resolve
+from tidegate.upstream.secrets import MAX_SECRET, REDACTED, Redactor, resolve, resolve_url
 
 KEY = 'q"7/+ x=0123456789'
 
@@ -110,3 +110,11 @@ def test_no_secret_is_found_in_what_was_redacted(secrets: list[str], around: str
     text = around.join(["", *secrets, ""])
     out = redactor.redact_bytes(text.encode("utf-8", "replace"))
     assert not any(secret.encode() in out for secret in secrets if secret not in REDACTED)
+
+
+def test_a_url_may_be_a_reference_and_is_otherwise_taken_as_it_is() -> None:
+    environ = {"DATABASE": "postgresql://user@host/name"}
+    assert resolve_url("env:DATABASE", environ) == "postgresql://user@host/name"
+    assert resolve_url("sqlite:////data/Gezeiten-Büro.db", environ) == "sqlite:////data/Gezeiten-Büro.db"
+    with pytest.raises(ConfigError):
+        resolve_url("env:MISSING", environ)

@@ -222,9 +222,9 @@ def _check(token: str) -> None:
 @contextmanager
 def _opened(file: str | None) -> Iterator[VirtualKeys]:
     """The keys of the configuration's ledger, for as long as it takes."""
+    from tidegate.cli.ledger import database_of
     from tidegate.config import load
-    from tidegate.errors import ConfigError, GatewayFault
-    from tidegate.ledger.database import Database, LedgerAway
+    from tidegate.errors import ConfigError
     from tidegate.ledger.keys import KeyStore
     from tidegate.server.virtual_keys import VirtualKeys
     from tidegate.upstream.secrets import resolve
@@ -232,18 +232,11 @@ def _opened(file: str | None) -> Iterator[VirtualKeys]:
     options = load(file or file_here(os.environ), os.environ, require_upstream=False)
     if not options.ledger.on:
         raise ConfigError('[ledger] url is "off", and there is nowhere else to keep keys')
-    url = options.ledger.url
-    database = Database(resolve(url, os.environ) if url.startswith(("env:", "file:")) else url)
-    try:
-        database.open()
+    with database_of(options.ledger, make=True) as database:
         store = KeyStore(database)
         given = options.auth.secret
         secret = store.secret(resolve(given, os.environ).encode() if given else None)
         yield VirtualKeys(store, secret, actor="cli")
-    except LedgerAway as error:
-        raise GatewayFault(f"the ledger cannot be reached: {error}") from None
-    finally:
-        database.close()
 
 
 def _pair(text: str) -> tuple[str, str]:

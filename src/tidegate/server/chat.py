@@ -91,7 +91,10 @@ class ChatEndpoint:
                 entry.close()
 
     def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | Later | None:
-        """Begin the stream in this callback, on the connection itself."""
+        """Begin the stream in this callback, on the connection itself.
+
+        That the request asks for no filter of its own, :meth:`ready` has seen; a key that does is left for later.
+        """
         accepted = monotonic()
         gateway = self._gateway
         entry: Entry | None = None
@@ -99,7 +102,6 @@ class ChatEndpoint:
             who = gateway.who_at_once(scope)
             if who is None or who.safety or not gateway.admission.at_once(who):
                 return Later.LATER
-            safety = gateway.filtered_by(scope, who)
             request = self._admitted(
                 arrived(scope, connection.body() or b"", gateway.options.server.max_request_bytes), who
             )
@@ -109,7 +111,7 @@ class ChatEndpoint:
             if _by_browser(scope):
                 connection.close_after()
             down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
-            self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+            self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
         except TidegateError as error:
             return self._refused(error)
         except Exception as error:

@@ -31,7 +31,7 @@ from tidegate.telemetry.hooks import Hooks
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
-from tidegate.upstream.secrets import resolve
+from tidegate.upstream.secrets import resolve, resolve_url
 
 if TYPE_CHECKING:
     from tidegate.ledger.ledger import Ledger
@@ -149,7 +149,8 @@ class Gateway:
 
     def filters(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether a filter may be asked for by anybody: by the gateway itself, by a key or by this request."""
-        return bool(self.safety.of_all.rules or self._keys_filter or header(scope, b"x-tidegate-safety"))
+        asked = header(scope, b"x-tidegate-safety") is not None
+        return asked or self._keys_filter or bool(self.safety.of_all.rules)
 
     def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
@@ -200,7 +201,7 @@ def _ledger(options: LedgerOptions, environ: Mapping[str, str]) -> Ledger:
     from tidegate.ledger.database import Database
     from tidegate.ledger.ledger import Ledger
 
-    return Ledger(Database(_url(options.url, environ)), options)
+    return Ledger(Database(resolve_url(options.url, environ)), options)
 
 
 def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedLimits | None:
@@ -210,15 +211,11 @@ def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedL
     """
     if not options.redis:
         return None
-    return SharedLimits(options, RedisScript(_url(options.redis, environ), options))
+    return SharedLimits(options, RedisScript(resolve_url(options.redis, environ), options))
 
 
 def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:
     return resolve(auth.secret, environ).encode() if auth.secret else None
-
-
-def _url(url: str, environ: Mapping[str, str]) -> str:
-    return resolve(url, environ) if url.startswith(("env:", "file:")) else url
 
 
 def _prices(options: GatewayOptions) -> Prices:

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from tidegate.errors import ConfigError
 
-__all__ = ["REDACTED", "Redactor", "resolve"]
+__all__ = ["REDACTED", "Redactor", "resolve", "resolve_url"]
 
 REDACTED: Final = "[redacted]"
 
@@ -46,6 +46,14 @@ def resolve(reference: str, environ: Mapping[str, str]) -> str:
     if not value.isprintable() or not value.isascii():
         raise ConfigError("A secret has characters that no header can carry; look at what it is read from.")
     return value
+
+
+def resolve_url(url: str, environ: Mapping[str, str]) -> str:
+    """A URL, or what a reference to one stands for. Unlike a secret, a URL of its own may have any character.
+
+    :raises ConfigError: as :func:`resolve`.
+    """
+    return resolve(url, environ) if url.startswith(("env:", "file:")) else url
 
 
 def _read(reference: str, where: str) -> str:
