@@ -149,28 +149,17 @@ class Tries:
     a task is made for what has to wait: a new connection, or whatever comes after a failure.
 
     :param headers: the application's, those that may pass.
-    :param counted: somebody here needs the token counts of a stream: they are asked for although the client did not.
     """
 
-    __slots__ = ("_asks", "_counted", "_first", "_headers", "_plan", "_spawn", "_stream")
+    __slots__ = ("_asks", "_first", "_headers", "_plan", "_spawn", "_stream")
 
-    def __init__(
-        self,
-        stream: Stream,
-        plan: Plan,
-        headers: Sequence[tuple[bytes, bytes]],
-        spawn: Spawn,
-        *,
-        counted: bool = True,
-    ) -> None:
+    def __init__(self, stream: Stream, plan: Plan, headers: Sequence[tuple[bytes, bytes]], spawn: Spawn) -> None:
         self._stream = stream
         self._plan = plan
         self._headers = headers
         self._spawn = spawn
         self._first: Attempt | None = None
-        # A whole answer has its counts in it.
-        self._counted = counted or stream.framing is Framing.JSON
-        self._asks = self._counted
+        self._asks = True
         """Token counts are asked for although the client did not."""
 
     def begin(self) -> None:
@@ -269,7 +258,7 @@ class Tries:
     def _connect(self, attempt: Attempt, tell: Told) -> None:
         client, stream = attempt.client, self._stream
         stream.connect(client.name, attempt.model, client.redactor if client.redactor else None, tell)
-        self._asks = self._counted and client.tells_usage is not False and not stream.request.include_usage
+        self._asks = client.tells_usage is not False and not stream.request.include_usage
         stream.answer.hide_usage = self._asks and stream.framing is not Framing.JSON
 
     def _request(self, attempt: Attempt) -> _Request:

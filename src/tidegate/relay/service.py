@@ -173,9 +173,7 @@ class Relay:
         self.registry.add(stream)
         stream.open()
         plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
-        # Without a ledger and a limit nobody needs them, and the request passes as it came.
-        counted = self.accounts is not None or allowance is not None
-        Tries(stream, plan, forwarded(headers), self._spawn, counted=counted).begin()
+        Tries(stream, plan, forwarded(headers), self._spawn).begin()
         return stream
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
