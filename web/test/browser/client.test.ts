@@ -35,7 +35,8 @@ function serve(): Server {
     for await (const part of request) parts.push(part as Buffer);
     if (pathname === "/slow") {
       begun++;
-      response.writeHead(200, { "content-type": "text/event-stream" });
+      // As the gateway does: of a connection that could be kept, Chromium reads on for up to 5 s after an abort.
+      response.writeHead(200, { "content-type": "text/event-stream", connection: "close" });
       response.write(sse(delta("first ")));
       const timer = setInterval(() => response.write(sse(delta("more "))), 20);
       response.on("close", () => {
