@@ -58,7 +58,7 @@ web-test: $(STAMP) $(PAGE) ## types, tests and browser tests of web/
 
 test: $(LOCAL) $(NODE) web-test ## set up and run every test
 	@scripts/debian-packages curl nginx-light haproxy caddy postgresql redis-server
-	$(BIN)/python -m pytest -q -n 2
+	$(BIN)/python -m pytest -q -n 2 --max-worker-restart=2
 	@mkdir -p .cache
 	$(BIN)/coverage run --rcfile=tests/pure.coveragerc -m pytest -q --hypothesis-profile=quick tests/test_errors.py tests/test_events.py tests/policy tests/relay tests/wire -k "not recorded and not mebibyte and not linear and not where_a_stream_is_cut"
 	$(BIN)/coverage report --rcfile=tests/pure.coveragerc
