@@ -21,15 +21,23 @@ export function Chat({ keyOf }: { keyOf: string }) {
   const [draft, setDraft] = useState("");
   const sheet = useRef<((sheet: Sheet) => void) | undefined>(undefined);
   const log = useRef<HTMLDivElement>(null);
+  const field = useRef<HTMLTextAreaElement>(null);
+  /** A question was sent before any model was known: it goes as soon as one is. */
+  const eager = useRef(false);
+  const [listed, setListed] = useState(false);
   const conversation = all.find(({ id }) => id === current) ?? (all[0] as Conversation);
 
   useEffect(() => {
     models().then(
       (found) => {
         setNames(found);
+        setListed(true);
         setProblem(found.length ? "" : "No model is listed: type a name.");
       },
-      (error: Refused) => setProblem(error.status === 401 ? `${error.message} Enter one above.` : error.message),
+      (error: Refused) => {
+        setListed(true);
+        setProblem(error.status === 401 ? `${error.message} Enter one above.` : error.message);
+      },
     );
   }, [keyOf]);
   useEffect(() => {
@@ -92,14 +100,21 @@ export function Chat({ keyOf }: { keyOf: string }) {
     if (near) requestAnimationFrame(() => (box.scrollTop = box.scrollHeight));
   }
 
-  function send(event: Event): void {
-    event.preventDefault();
-    const content = draft.trim();
+  /** The field's own text counts: what was typed just now is not in `draft` before the next render. */
+  function send(): void {
+    const content = (field.current?.value ?? draft).trim();
     if (!content || running) return;
+    eager.current = !listed && !model;
+    if (eager.current) return setStatus("Waiting for the list of models");
+    if (field.current) field.current.value = "";
     setDraft("");
     run([...conversation.turns, { role: "user", content }]);
     requestAnimationFrame(() => scrollTo(0, document.documentElement.scrollHeight));
   }
+
+  useEffect(() => {
+    if (eager.current && listed) send();
+  }, [listed]);
 
   const turns = conversation.turns;
   return (
@@ -139,12 +154,17 @@ export function Chat({ keyOf }: { keyOf: string }) {
         ))}
         {!turns.length && <p class="hint">Ask something. What you write stays in this browser, and goes to the model.</p>}
       </div>
-      <form class="ask" onSubmit={send}>
+      <form class="ask" onSubmit={(event) => {
+        event.preventDefault();
+        send();
+      }}>
         <label class="hidden" for="prompt">Message</label>
-        <textarea id="prompt" rows={3} value={draft} dir="auto" placeholder="Ask something"
+        <textarea id="prompt" ref={field} rows={3} value={draft} dir="auto" placeholder="Ask something"
           onInput={(event) => setDraft(event.currentTarget.value)}
           onKeyDown={(event) => {
-            if (event.key === "Enter" && !event.shiftKey && !event.isComposing) send(event);
+            if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+            event.preventDefault();
+            send();
           }} />
         <div class="bar">
           <span role="status">{status}</span>

@@ -56,6 +56,29 @@ test("an answer streams in, ends, and shows its figures", async () => {
   expect(await page.locator(".turn .notice").count()).toBe(0);
 });
 
+test("a question typed and sent at once is asked, also before a model is known", async () => {
+  let list = (): void => undefined;
+  const asked = new Promise<void>((done) => (list = done));
+  await page.route("**/v1/models", async (route) => {
+    await asked;
+    await route.continue();
+  });
+  await page.goto(gate.url);
+  // In one task, so that nothing can be rendered between the text and the key.
+  await page.evaluate(() => {
+    const field = document.querySelector("textarea") as HTMLTextAreaElement;
+    field.value = "Hello";
+    field.dispatchEvent(new InputEvent("input", { bubbles: true }));
+    field.dispatchEvent(new KeyboardEvent("keydown", { key: "Enter", bubbles: true, cancelable: true }));
+  });
+  await expect.poll(status).toBe("Waiting for the list of models");
+  expect(await page.inputValue("#prompt")).toBe("Hello");
+  list();
+  await ended();
+  expect(await page.textContent(".turn.user")).toContain("Hello");
+  expect(await page.inputValue("#prompt")).toBe("");
+});
+
 test("what the reader saw reaches the gateway's metrics", async () => {
   await ask("sim/prose?ttft=0.05&tps=400");
   await ended();
