@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from tidegate.errors import TidegateError, UpstreamCut
 from tidegate.relay.leg import LINGER, Leg
-from tidegate.upstream.exchange import Exchange
+from tidegate.upstream.exchange import Exchange, Straight
 
 
 class Asked:
@@ -23,8 +23,8 @@ class Asked:
     def resume(self) -> None:
         self.done.append("resume")
 
-    def express(self, take: Callable[[bytes], bool] | None) -> None:
-        self.done.append(take)
+    def go_straight(self, straight: Straight | None) -> None:
+        self.done.append(straight)
 
     def drain(self, limit: float) -> None:
         self.done.append(limit)
@@ -83,7 +83,7 @@ def test_without_an_exchange_every_call_does_nothing() -> None:
         leg = Leg()
         leg.pause()
         leg.resume()
-        leg.express(None)
+        leg.go_straight(None)
         leg.linger()
         leg.close()
 
@@ -96,8 +96,9 @@ def test_calls_reach_the_exchange() -> None:
         exchange = asked(leg)
         leg.pause()
         leg.resume()
-        leg.express(bool)
-        assert exchange.done == ["pause", "resume", bool]
+        straight = Straight()
+        leg.go_straight(straight)
+        assert exchange.done == ["pause", "resume", straight]
 
     on_loop(case)
 

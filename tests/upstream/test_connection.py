@@ -14,6 +14,7 @@ from tests.fakes.gateway import until
 from tests.upstream.peer import Told, client_for, serving
 from tidegate.errors import HeadTooLarge, StaleConnection, UpstreamCut, UpstreamFault, UpstreamProtocolError
 from tidegate.upstream.connection import Connection
+from tidegate.upstream.exchange import Straight
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -110,6 +111,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket | None = None) -> None:
         self.sock = sock
+        self.protocol: asyncio.Protocol | None = None
         self.queued = 0
         self.sent = b""
         self.closing = False
@@ -118,6 +120,9 @@ class Wire:
 
     def write(self, data: bytes) -> None:
         self.sent += data
+
+    def set_protocol(self, protocol: asyncio.Protocol) -> None:
+        self.protocol = protocol
 
     def get_extra_info(self, name: str) -> socket.socket | None:
         return self.sock if name == "socket" else None
@@ -152,6 +157,7 @@ class Held:
         self.connection = Connection(
             name="up", max_head=max_head, release=lambda _: self._release(), closed=lambda _: self._close()
         )
+        self.wire.protocol = self.connection
         self.connection.connection_made(self.wire)  # type: ignore[arg-type]
 
     def _release(self) -> None:
@@ -164,11 +170,27 @@ class Held:
         """As a loop does: nothing is read from a transport that closes."""
         for part in parts:
             if part and not self.wire.closing:
-                self.connection.data_received(part)
+                assert self.wire.protocol is not None
+                self.wire.protocol.data_received(part)
 
     def lose(self, exc: Exception | None = None) -> None:
         self.wire.closing = True
-        self.connection.connection_lost(exc)
+        assert self.wire.protocol is not None
+        self.wire.protocol.connection_lost(exc)
+
+
+class Shortcut(Straight):
+    """Takes every read that is exactly ``known``."""
+
+    def __init__(self, known: bytes) -> None:
+        self.known = known
+        self.taken = b""
+
+    def data_received(self, data: bytes) -> None:
+        if data == self.known:
+            self.taken += TEXT
+        else:
+            self.usual.data_received(data)
 
 
 def run(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
@@ -242,6 +264,65 @@ def test_whole_chunks_are_offered_as_they_came() -> None:
         held.feed(chunks(TEXT, b""))
         assert told.reads[-1] == (TEXT, None)
         assert told.over.is_set()
+
+    run(case)
+
+
+def test_reads_between_two_chunks_go_straight_and_all_others_to_the_connection() -> None:
+    """However the answer is cut, each byte is seen once; the end, and what comes after it, is the connection's own."""
+    one = chunks(TEXT)
+
+    async def case() -> None:
+        for parts in cuts(one * 4 + chunks(EVENTS, b"")):
+            held, told, shortcut = Held(), Told(), Shortcut(one)
+            exchange = held.connection.request(b"", told)
+            held.feed(CHUNKED + one)
+            exchange.go_straight(shortcut)
+            held.feed(one, *parts)
+            assert (len(told.body + shortcut.taken), told.error) == (len(TEXT * 6 + EVENTS), None), parts
+            assert (held.released, held.wire.protocol) == (1, held.connection), parts
+
+    run(case)
+
+
+def test_going_straight_ends_when_it_is_told_and_with_the_exchange() -> None:
+    one = chunks(TEXT)
+
+    async def case() -> None:
+        held, told, shortcut = Held(), Told(), Shortcut(one)
+        exchange = held.connection.request(b"", told)
+        held.feed(CHUNKED + one)
+        exchange.go_straight(shortcut)
+        held.feed(one, one)
+        assert (held.wire.protocol, shortcut.taken) == (shortcut, TEXT)
+        other = Shortcut(one)
+        exchange.go_straight(other)
+        held.feed(one)
+        assert (held.wire.protocol, shortcut.taken, other.taken) == (other, TEXT, TEXT)
+        exchange.go_straight(None)
+        held.feed(one)
+        assert (held.wire.protocol, told.body) == (held.connection, TEXT * 3)
+        exchange.go_straight(shortcut)
+        held.feed(one)
+        exchange.abort()
+        assert held.wire.protocol is held.connection
+
+    run(case)
+
+
+def test_the_loss_of_the_connection_is_heard_while_reads_go_straight() -> None:
+    one = chunks(TEXT)
+
+    async def case() -> None:
+        held, told, shortcut = Held(), Told(), Shortcut(one)
+        exchange = held.connection.request(b"", told)
+        held.feed(CHUNKED + one)
+        exchange.go_straight(shortcut)
+        held.feed(one)
+        assert held.wire.protocol is shortcut
+        assert not shortcut.eof_received()
+        held.lose()
+        assert (type(told.error), held.closed) == (UpstreamCut, 1)
 
     run(case)
 

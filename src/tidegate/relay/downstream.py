@@ -6,7 +6,7 @@ The relay owns these interfaces and the server fulfils them: once directly on th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 __all__ = ["Direct", "Downstream", "Reader"]
 
@@ -26,14 +26,22 @@ class Reader(Protocol):
         """The reader hung up."""
 
 
-class Direct(NamedTuple):
-    """The reader's socket, for who may write whole chunks to it past the downstream's own calls."""
+class Direct:
+    """The reader's socket, for who may write whole chunks to it past the downstream's own calls.
 
-    descriptor: int
-    transport: Any
-    """Knows whether the descriptor is still its own (``is_closing``) and whether something is queued before it
-    (``get_write_buffer_size``); takes what the socket does not (``write``).
+    :param descriptor: of the socket; whose it is, ``transport`` knows (``is_closing``).
+    :param transport: takes what the socket does not (``write``).
     """
+
+    __slots__ = ("behind", "descriptor", "transport")
+
+    def __init__(self, descriptor: int, transport: Any) -> None:
+        self.descriptor = descriptor
+        self.transport = transport
+        self.behind = True
+        """Something may be queued in the transport, and has to go first: only its ``get_write_buffer_size`` knows.
+        Whoever gives the transport something to write sets this, and who finds the queue empty takes it back.
+        """
 
 
 class Downstream(Protocol):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Set
+from functools import lru_cache
 from time import monotonic
 from typing import Any, Final, Protocol
 
@@ -17,8 +18,9 @@ from tidegate.relay.downstream import Direct
 from tidegate.relay.lane import Redact, SseLane, is_utf8
 from tidegate.relay.template import PLAIN
 from tidegate.relay.timing import Timing
+from tidegate.upstream.exchange import Straight
 
-__all__ = ["Express"]
+__all__ = ["Express", "LimitedExpress"]
 
 _DATA: Final = len(b"data: ")
 _CRLF: Final = len(b"\r\n")
@@ -44,6 +46,7 @@ _KNOWN: Final[set[bytes]] = set()
 _NONE: Final[frozenset[bytes]] = frozenset()
 
 _plain = PLAIN.fullmatch
+_write = os.write
 
 
 class _NoSocket:
@@ -53,7 +56,7 @@ class _NoSocket:
         return True
 
 
-_NO_SOCKET: Final = _NoSocket()
+_NO_SOCKET: Final = Direct(-1, _NoSocket())
 
 
 class Incoming(Protocol):
@@ -68,8 +71,10 @@ class Outgoing(Protocol):
     size: int
 
 
-class Express:
+class Express(Straight):
     """Made anew for each template that the lane learns. What it passed on is counted with :meth:`settle`.
+
+    What is not one known event, whole and alone, goes to the connection's usual way, untouched.
 
     :param ndjson: the reader wants lines.
     :param max_event: bytes of one event.
@@ -83,6 +88,7 @@ class Express:
         "_answer",
         "_before",
         "_descriptor",
+        "_direct",
         "_heads",
         "_into",
         "_known",
@@ -98,7 +104,6 @@ class Express:
         "_transport",
         "_watch",
         "_write",
-        "left",
         "template",
     )
 
@@ -125,8 +130,9 @@ class Express:
         self._most = max_event
         self._redact = redact
         self._write = write
-        self._descriptor = -1 if direct is None else direct.descriptor
-        self._transport: Any = _NO_SOCKET if direct is None else direct.transport
+        self._direct = direct or _NO_SOCKET
+        self._descriptor = self._direct.descriptor
+        self._transport = self._direct.transport
         self.template = lane.template
         self._suffix = self.template.suffix + b"\n\n\r\n"
         self._before = len(self.template.prefix)
@@ -138,19 +144,14 @@ class Express:
         self._known: Set[bytes] = _KNOWN if self._watch > _MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
-        self.left = 0
-        """For :meth:`take_within`: tokens that may still pass."""
 
-    def take_within(self, data: bytes) -> bool:
-        """As :meth:`take`, for a stream that may not have any number of tokens."""
-        return self._tokens < self.left and self.take(data)
-
-    def take(self, data: bytes) -> bool:
-        """Pass one read on, if it is what it should be; ``False``: nothing was done with it."""
-        head, size = self._heads.get(len(data)) or self._head(data)
+    def data_received(self, data: bytes) -> None:
+        length = len(data)
+        head, size = self._heads.get(length) or self._head(data)
         text = data.removeprefix(head).removesuffix(self._suffix)
         if len(text) != size or self._lane.held or not (text in self._known or self._passes(data, text)):
-            return False
+            self.usual.data_received(data)
+            return
         timing = self._timing
         now = monotonic()
         # Timing.on_tokens, without the call.
@@ -162,21 +163,21 @@ class Express:
         if self._ndjson:
             line = data[len(head) - self._before + _DATA : -_CRLF - 1]
             data = b"%x\r\n%b\r\n" % (len(line), line)
+            length = len(data)
         # What FastDownstream.write_framed does, without the call.
-        transport = self._transport
-        if transport.is_closing() or transport.get_write_buffer_size():
+        if self._direct.behind or self._transport.is_closing():
             self._write(data)
-            return True
+            return
         try:
-            sent = os.write(self._descriptor, data)
+            sent = _write(self._descriptor, data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            transport.abort()
-            return True
-        if sent < len(data):
-            transport.write(data[sent:])
-        return True
+            self._transport.abort()
+            return
+        if sent < length:
+            self._direct.behind = True
+            self._transport.write(data[sent:])
 
     def settle(self) -> None:
         """Count what has passed since the last time, for everybody who counts."""
@@ -184,7 +185,6 @@ class Express:
         if not tokens:
             return
         self._tokens = self._size = 0
-        self.left -= tokens
         size += tokens * (self._before + self._after - _CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens
@@ -218,6 +218,28 @@ class Express:
         return True
 
 
+class LimitedExpress(Express):
+    """For a stream that may not have any number of tokens."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.left = 0
+        """Tokens that may still pass."""
+
+    def data_received(self, data: bytes) -> None:
+        if self._tokens < self.left:
+            Express.data_received(self, data)
+        else:
+            self.usual.data_received(data)
+
+    def settle(self) -> None:
+        self.left -= self._tokens
+        super().settle()
+
+
+@lru_cache(1024)
 def _line(length: int) -> bytes:
     """The chunk-size line of a chunk that is ``length`` bytes with its framing; empty when there is none."""
     for digits in range(1, 9):

@@ -78,6 +78,7 @@ class SseLane:
         "_started",
         "_suffix",
         "_tries",
+        "_watch",
         "held",
         "hits",
         "offset",
@@ -91,6 +92,7 @@ class SseLane:
         self._ndjson = ndjson
         self._max = max_event
         self._redact = redact
+        self._watch: Redact | None = None
         self._tries = _LEARN if fast else 0
         self.hits = 0
         """Events that the template recognised since it was learnt."""
@@ -157,6 +159,9 @@ class SseLane:
         """Events up to ``cut``, where the last of them ends."""
         passed: list[bytes] = []
         verbatim = True
+        # Asked once for all of them; only where there is a secret, each is looked at.
+        redact = self._redact
+        self._watch = redact if redact is not None and redact.found(data) else None
         for block in data[:cut].split(b"\n\n"):
             out = self._block(block, offset)
             offset += len(block) + 2
@@ -182,7 +187,7 @@ class SseLane:
             and block.endswith(self._block_suffix)
             and _plain(block, len(self._prefix), len(block) - len(self._block_suffix)) is not None
             and (block.isascii() or is_utf8(block))
-            and (self._redact is None or not self._redact.found(block))
+            and (self._watch is None or not self._watch.found(block))
             and answer.error is None
             and not answer.done
         ):
@@ -196,8 +201,8 @@ class SseLane:
             return self._odd(block, offset)
         at = 6 if block[5:6] == b" " else 5
         payload = block[at:]
-        if self._redact is not None and self._redact.found(payload):
-            payload = self._redact.redact_bytes(payload)
+        if self._watch is not None and self._watch.found(payload):
+            payload = self._watch.redact_bytes(payload)
             out = answer.look(payload, offset) or b""
             return out if self._ndjson or not out else b"data: " + out
         passed = answer.look(payload, offset)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from tidegate.errors import TidegateError
-from tidegate.upstream.exchange import Exchange
+from tidegate.upstream.exchange import Exchange, Straight
 
 __all__ = ["Leg", "Told", "Tried", "resolve"]
 
@@ -77,10 +77,10 @@ class Leg:
         if self.exchange is not None:
             self.exchange.resume()
 
-    def express(self, take: Callable[[bytes], bool] | None) -> None:
-        """See :meth:`tidegate.upstream.exchange.Exchange.express`."""
+    def go_straight(self, straight: Straight | None) -> None:
+        """See :meth:`tidegate.upstream.exchange.Exchange.go_straight`."""
         if self.exchange is not None:
-            self.exchange.express(take)
+            self.exchange.go_straight(straight)
 
     def linger(self) -> None:
         """The answer is whole: nothing more is listened to, and the connection may finish its body."""

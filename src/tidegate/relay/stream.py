@@ -40,7 +40,7 @@ from tidegate.relay.body import Redactor, text_bytes
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing, reason_of
-from tidegate.relay.express import Express
+from tidegate.relay.express import Express, LimitedExpress
 from tidegate.relay.intake import Intake
 from tidegate.relay.lane import SseLane
 from tidegate.relay.leg import Leg, Told, Tried
@@ -353,7 +353,7 @@ class Stream:
     def _allow(self) -> None:
         """The tokens that may go straight through."""
         express = self._express
-        if express is not None and self._allowance is not None:
+        if isinstance(express, LimitedExpress) and self._allowance is not None:
             express.settle()
             express.left = self._allowance.tokens - self.answer.tokens
 
@@ -363,7 +363,8 @@ class Stream:
         known = self._express
         if write is None or not isinstance(lane, SseLane) or (known is not None and known.template is lane.template):
             return
-        self._express = Express(
+        kind = Express if self._allowance is None else LimitedExpress
+        self._express = kind(
             self,
             lane,
             self.answer,
@@ -375,11 +376,11 @@ class Stream:
             write=write,
             direct=self._out.direct,
         )
-        self._leg.express(self._express.take if self._allowance is None else self._express.take_within)
+        self._leg.go_straight(self._express)
 
     def _stop_flowing(self) -> None:
         self._flowing = False
-        self._leg.express(None)
+        self._leg.go_straight(None)
         self.count()
 
     def on_end(self) -> None:

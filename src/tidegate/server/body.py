@@ -17,11 +17,12 @@ class ClientGone(Exception):
 
 def header(scope: MutableMapping[str, Any], name: bytes) -> bytes | None:
     """The first value of a request header; names are in lower case."""
-    for key, value in scope["headers"]:  # not `next` of a generator: it is asked for with every stream
-        if key == name:
-            found: bytes = value
-            return found
-    return None
+    return _by_name(scope).get(name)
+
+
+def _by_name(scope: MutableMapping[str, Any]) -> dict[bytes, bytes]:
+    # A dictionary at once, and not a search: it is the cheaper one, and asked for with every stream.
+    return dict(reversed([*scope["headers"]]))
 
 
 async def read_body(
@@ -64,11 +65,12 @@ def arrived(scope: MutableMapping[str, Any], body: bytes, limit: int) -> bytes:
 
 
 def _check_headers(scope: MutableMapping[str, Any], limit: int) -> None:
-    for name, value in scope["headers"]:
-        if name == b"content-encoding" and value.strip().lower() != b"identity":
-            raise InvalidRequest("Send the request body uncompressed (no content-encoding).", status=415)
-        if name == b"content-length" and value.isdigit() and (len(value) > 15 or int(value) > limit):
-            raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
+    named = _by_name(scope)
+    if named.get(b"content-encoding", b"identity").strip().lower() != b"identity":
+        raise InvalidRequest("Send the request body uncompressed (no content-encoding).", status=415)
+    length = named.get(b"content-length", b"")
+    if length.isdigit() and (len(length) > 15 or int(length) > limit):
+        raise RequestTooLarge(f"The request body is larger than {limit} bytes.")
 
 
 def _within(body: bytes, limit: int) -> bytes:

@@ -237,7 +237,6 @@ class FastDownstream:
         "_chunked",
         "_closed",
         "_cycle",
-        "_fd",
         "_head",
         "_over",
         "_protocol",
@@ -263,7 +262,8 @@ class FastDownstream:
         self._chunked = True
         self.framed = True
         self.direct = protocol.socket
-        self._fd = -1 if self.direct is None else self.direct.descriptor
+        if self.direct is not None:
+            self.direct.behind = True  # of what this connection wrote before
         self.reader: Reader | None = None
         self._transport.set_write_buffer_limits(high=high_water)
 
@@ -302,17 +302,22 @@ class FastDownstream:
             return
         if self._head:
             framed, self._head = self._head + framed, b""
-        if self._fd >= 0 and not transport.get_write_buffer_size():
-            try:
-                sent = os.write(self._fd, framed)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                transport.abort()
-                return
-            if sent == len(framed):
-                return
-            framed = framed[sent:]
+        direct = self.direct
+        if direct is not None:
+            if direct.behind:
+                direct.behind = transport.get_write_buffer_size() > 0
+            if not direct.behind:
+                try:
+                    sent = os.write(direct.descriptor, framed)
+                except BlockingIOError:
+                    sent = 0
+                except OSError:
+                    transport.abort()
+                    return
+                if sent == len(framed):
+                    return
+                framed = framed[sent:]
+                direct.behind = True
         transport.write(framed)
 
     def finish(self, data: bytes = b"") -> None:

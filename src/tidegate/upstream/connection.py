@@ -25,7 +25,7 @@ from tidegate.errors import (
     UpstreamProtocolError,
 )
 from tidegate.upstream.coding import Decoder, decoder_for
-from tidegate.upstream.exchange import Exchange, ResponseHead, Sink
+from tidegate.upstream.exchange import Exchange, ResponseHead, Sink, Straight
 
 __all__ = ["Connection"]
 
@@ -58,7 +58,6 @@ class Connection(asyncio.Protocol):
         "_drain_timer",
         "_ended",
         "_exchange",
-        "_express",
         "_fault",
         "_fd",
         "_framing_close",
@@ -77,6 +76,8 @@ class Connection(asyncio.Protocol):
         "_seen",
         "_sink",
         "_status",
+        "_straight",
+        "_straightway",
         "busy",
         "host",
         "idle_since",
@@ -110,6 +111,8 @@ class Connection(asyncio.Protocol):
         self._exchange: Exchange | None = None
         self._drain_timer: asyncio.TimerHandle | None = None
         self._paused = False
+        self._straightway = False
+        """Reads go to ``_straight``: it is the transport's protocol, in our place."""
         self._reset()
 
     def _reset(self) -> None:
@@ -125,7 +128,7 @@ class Connection(asyncio.Protocol):
         self._interim = 0
         self._keep_alive = False
         self._seen = False
-        self._express: Callable[[bytes], bool] | None = None
+        self._straight: Straight | None = None
         self._status = 0
 
     # The exchange's side.
@@ -164,8 +167,17 @@ class Connection(asyncio.Protocol):
             if not self.lost and not self.transport.is_closing():
                 self.transport.resume_reading()
 
-    def express(self, take: Callable[[bytes], bool] | None) -> None:
-        self._express = take
+    def go_straight(self, straight: Straight | None) -> None:
+        self._straight = straight
+        if straight is not None:
+            straight.usual = self
+        if self._straightway and not self.lost:
+            self._turn(straight)
+
+    def _turn(self, straight: Straight | None) -> None:
+        """Make ``straight`` the one whom the transport gives what it reads, or this connection itself."""
+        self._straightway = straight is not None
+        self.transport.set_protocol(self if straight is None else straight)
 
     def abort(self) -> None:
         """Close now."""
@@ -177,7 +189,8 @@ class Connection(asyncio.Protocol):
         """Read to the end of the body without anybody listening."""
         if self._exchange is not None:
             self._exchange.over()
-        self._sink = self._express = None
+        self._sink = None
+        self.go_straight(None)
         self.resume()
         if not self._ended:  # else it has been read already, and nothing is left to wait for
             self._drain_timer = self._loop.call_later(limit, self.abort)
@@ -186,7 +199,8 @@ class Connection(asyncio.Protocol):
         if self._exchange is not None:
             self._exchange.over()
             self._exchange = None
-        self._sink = self._express = None
+        self._sink = None
+        self.go_straight(None)
         if self._drain_timer is not None:
             self._drain_timer.cancel()
             self._drain_timer = None
@@ -233,21 +247,14 @@ class Connection(asyncio.Protocol):
         return UpstreamCut(f"Upstream '{self._name}' {how} the connection {where}.")
 
     def data_received(self, data: bytes) -> None:
-        express = self._express  # in a local: the interpreter does not specialise the call of a slot
-        if express is not None and self._between and express(data):
-            return
-        if self._between and self._decoder is None:
-            # Exactly one chunk, of a size that was seen before.
-            at = data.find(b"\r\n", 0, _MAX_SIZE_LINE + 2)
-            if _SIZES.get(data[:at]) == len(data) - at - 4 and data.endswith(b"\r\n"):
-                payload: bytes | None = data[at + 2 : -2]
-            else:
-                payload = _whole_chunks(data)
-            if payload is not None:
-                if self._sink is not None:
-                    self._sink.on_data(payload, data)
-                return
-        self._parse(data)
+        payload = _whole_chunks(data) if self._between and self._decoder is None else None
+        if payload is None:
+            self._parse(data)
+        elif self._sink is not None:
+            self._sink.on_data(payload, data)
+        straight = self._straight
+        if straight is not None and self._between is not self._straightway:
+            self._turn(straight if self._between else None)
 
     def _parse(self, data: bytes) -> None:
         if not self.busy:
@@ -395,6 +402,10 @@ class Connection(asyncio.Protocol):
 
 def _whole_chunks(data: bytes) -> bytes | None:
     """The payload when ``data`` is exactly one or more whole chunks, none of them the last one."""
+    # Exactly one chunk, of a size that was seen before.
+    at = data.find(b"\r\n", 0, _MAX_SIZE_LINE + 2)
+    if _SIZES.get(data[:at]) == len(data) - at - 4 and data.endswith(b"\r\n"):
+        return data[at + 2 : -2]
     parts: list[bytes] = []
     start, total = 0, len(data)
     while start < total:

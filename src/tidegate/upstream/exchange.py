@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -11,7 +11,7 @@ from tidegate.errors import UpstreamFault
 if TYPE_CHECKING:
     from tidegate.upstream.connection import Connection
 
-__all__ = ["Exchange", "ResponseHead", "Sink"]
+__all__ = ["Exchange", "ResponseHead", "Sink", "Straight"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +49,24 @@ class Sink(Protocol):
         """The exchange failed."""
 
 
+class Straight(asyncio.Protocol):
+    """Takes the reads between two chunks straight from the transport, with nobody in between.
+
+    ``data_received`` gets each read as it came from the socket, and hands to ``usual`` what it does not take.
+    """
+
+    __slots__ = ("usual",)
+
+    usual: asyncio.Protocol
+    """The connection; set by it."""
+
+    def eof_received(self) -> bool | None:
+        return self.usual.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.usual.connection_lost(exc)
+
+
 class Exchange:
     """A handle that is safe to keep: once the exchange is over, every method does nothing."""
 
@@ -69,12 +87,10 @@ class Exchange:
         if self._connection is not None:
             self._connection.resume()
 
-    def express(self, take: Callable[[bytes], bool] | None) -> None:
-        """From now on offer each read between two chunks to ``take`` first, as it came from the socket. What it returns
-        ``False`` for takes the usual way. ``None`` ends that.
-        """
+    def go_straight(self, straight: Straight | None) -> None:
+        """From now on give each read between two chunks to ``straight``. ``None`` ends that."""
         if self._connection is not None:
-            self._connection.express(take)
+            self._connection.go_straight(straight)
 
     def abort(self) -> None:
         """Close the connection in this loop turn; the sink hears nothing more."""

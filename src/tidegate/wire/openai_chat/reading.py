@@ -168,15 +168,16 @@ def usage_of(chunk: Chunk) -> Usage | None:
     if not isinstance(usage, dict) or not usage:
         return None
     prompt, output = _part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details")
-    cached = _count(prompt.get("cached_tokens"))
+    # DeepSeek's own name; older Moonshot answers have it at the top.
+    cached = _count(prompt, "cached_tokens")
+    cached = cached or _count(usage, "prompt_cache_hit_tokens") or _count(usage, "cached_tokens")
     return Usage(
-        prompt_tokens=_count(usage.get("prompt_tokens")),
-        output_tokens=_count(usage.get("completion_tokens")),
-        # DeepSeek's own name; older Moonshot answers have it at the top.
-        cached_tokens=cached or _count(usage.get("prompt_cache_hit_tokens")) or _count(usage.get("cached_tokens")),
-        reasoning_tokens=_count(output.get("reasoning_tokens")),
-        audio_prompt_tokens=_count(prompt.get("audio_tokens")),
-        audio_output_tokens=_count(output.get("audio_tokens")),
+        prompt_tokens=_count(usage, "prompt_tokens"),
+        output_tokens=_count(usage, "completion_tokens"),
+        cached_tokens=cached,
+        reasoning_tokens=_count(output, "reasoning_tokens"),
+        audio_prompt_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(output, "audio_tokens"),
     )
 
 
@@ -252,10 +253,13 @@ def _string(part: Any, name: str) -> str:
     return value if isinstance(value, str) else ""
 
 
-def _part(usage: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+def _part(usage: dict[str, Any], name: str) -> dict[str, Any]:
     value = usage.get(name)
-    return value if isinstance(value, Mapping) else {}
+    return value if isinstance(value, dict) else {}
 
 
-def _count(value: Any) -> int:
-    return int(value) if isinstance(value, int | float) and value > 0 else 0
+def _count(part: dict[str, Any], name: str) -> int:
+    if name not in part:
+        return 0
+    value = part[name]
+    return int(value) if isinstance(value, (int, float)) and value > 0 else 0
