@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ from tests.fakes.reader import Reader, ask
 from tests.relay.streams import ROLE, STOP, chunk, sse
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
-from tidegate.safety.profile import ProfileOptions, Profiles, RuleOptions, SafetyOptions
+from tidegate.safety.profile import ModelProfile, ProfileOptions, Profiles, RuleOptions, SafetyOptions
 
 both = pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
 FRAMINGS = {
@@ -131,6 +132,68 @@ def test_a_keys_profile_filters_whatever_its_requests_ask_for(fast: bool) -> Non
             assert (await asked(rig, "sse", key)).text == CLEAN
             assert (await asked(rig, "sse", {**key, "x-tidegate-safety": "off"})).text == CLEAN
             assert (await asked(rig, "sse", {})).text == "".join(TEXTS)
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+@both
+def test_an_upstreams_profile_filters_whatever_may_go_there(fast: bool) -> None:
+    """Its prompts too; a request and a key can only ask for more. What another upstream alone serves passes."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "stop")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        token = new_key()
+        auth = AuthOptions(anonymous=True, keys=(StaticKey(id="kid", hash=hash_key(token), safety="ssns"),))
+        mine = ProfileOptions(name="ssns", rules=("ssn",), where=("output",))
+        upstreams = (
+            upstream(address, "hosted", models=("m", "both"), safety="strict"),
+            upstream(address, "own", models=("other", "both")),
+        )
+        async with gateway(
+            *upstreams, fast=fast, auth=auth, sections={"safety": SafetyOptions(profiles=(mine,))}
+        ) as rig:
+            key = {"authorization": f"Bearer {token}"}
+            for headers in ({}, {"x-tidegate-safety": "off"}, key, {**key, "x-tidegate-safety": "ssns"}):
+                for name in ("m", "both"):
+                    body = {"model": name, "stream": True, "messages": [{"role": "user", "content": "bob@example.com"}]}
+                    assert (await ask(rig.port, "/v1/chat/completions", body, headers)).text == CLEAN
+                    assert said.asked["messages"][0]["content"] == "[EMAIL]"
+            body = {"model": "other", "stream": True, "messages": [{"role": "user", "content": "bob@example.com"}]}
+            assert (await ask(rig.port, "/v1/chat/completions", body, {})).text == "".join(TEXTS)
+            assert said.asked["messages"][0]["content"] == "bob@example.com"
+            ssns = await ask(rig.port, "/v1/chat/completions", body, key)
+            assert ssns.text == "".join(TEXTS).replace("123-45-6789", "[SSN]")
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+@both
+def test_a_models_profile_filters_whoever_asks_for_it(fast: bool) -> None:
+    """By its name as clients know it, or by a pattern; a reload brings another."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "stop")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        up = upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        options = SafetyOptions(models=(ModelProfile(model="gpt-*", profile="strict"),))
+        async with gateway(up, fast=fast, sections={"safety": options}) as rig:
+
+            async def told(name: str) -> str:
+                body = {"model": name, "stream": True, "messages": [{"role": "user", "content": "Why?"}]}
+                return (await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "off"})).text
+
+            assert await told("gpt-4o") == CLEAN
+            assert await told("llama") == "".join(TEXTS)
+            other = SafetyOptions(models=(ModelProfile(model="llama", profile="strict"),))
+            rig.gateway.reload(replace(rig.gateway.options, safety=other))
+            assert await told("gpt-4o") == "".join(TEXTS)
+            assert await told("llama") == CLEAN
         server.close()
         await server.wait_closed()
 

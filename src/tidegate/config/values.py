@@ -52,6 +52,7 @@ EXAMPLES: Mapping[str, Any] = {
     "core": "TICKET-\\d+",
     "words": ("Project Tide",),
     "model": "my-model",
+    "profile": "strict",
     "budget": "5.00/day",
     "tags": {"team": "search"},
     "tag": "team=*",

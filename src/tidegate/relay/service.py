@@ -243,4 +243,5 @@ def _spec(options: UpstreamOptions) -> RouteSpec:
         aliases=options.aliases,
         priority=options.priority,
         weight=options.weight,
+        safety=options.safety,
     )

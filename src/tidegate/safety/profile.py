@@ -25,6 +25,7 @@ __all__ = [
     "BUILT_IN",
     "OFF",
     "Channel",
+    "ModelProfile",
     "Profile",
     "ProfileError",
     "ProfileOptions",
@@ -94,12 +95,23 @@ class ProfileOptions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """``[[safety.model]]``: for everybody who asks for that model."""
+
+    model: str
+    """As clients ask for it, or a pattern such as ``gpt-*``."""
+    profile: str
+    """On top of that of every request."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class SafetyOptions:
     """What is redacted from answers and prompts."""
 
     use: str = "off"
     """The profile of every request: `off`, `default`, `strict`, or one of your own. A request may ask for more."""
     profiles: tuple[ProfileOptions, ...] = ()
+    models: tuple[ModelProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +190,8 @@ class Profiles:
                 raise ProfileError(f'profile "{each.name}" is taken; give yours a name of its own')
             self._named[each.name] = self._made(each)
             self._check(self._named[each.name])
+        for route in options.models:
+            self._check_named(f'model "{route.model}"', route.profile)
         self._merged: dict[tuple[str, ...], Profile] = {}
         self.use = self.named(options.use).name
         """The profile of every request."""
@@ -211,6 +225,12 @@ class Profiles:
                 merged = merged.stricter(self._named[name])
             self._merged[key] = merged
         return self._merged[key]
+
+    def _check_named(self, who: str, name: str) -> None:
+        try:
+            self.named(name)
+        except ProfileError as error:
+            raise ProfileError(f"{who}: {error}") from None
 
     def _made(self, options: ProfileOptions) -> Profile:
         channels = frozenset(_channel(options.name, name) for name in options.where)

@@ -55,7 +55,6 @@ class ChatEndpoint:
         begun = False
         try:
             who = await gateway.who(scope)
-            safety = gateway.filtered_by(scope, who)
             connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
             body = await read_body(
                 scope,
@@ -65,6 +64,7 @@ class ChatEndpoint:
                 given=None if connection is None else connection.body,
             )
             request = self._admitted(body, who)
+            safety = gateway.filtered_by(scope, who, request.model)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
             if safety.rules:
