@@ -7,14 +7,18 @@ import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tests.fakes.gateway import Rig, gateway, run, until, upstream
 from tests.fakes.reader import Reader, ask
 from tests.relay.streams import ROLE, STOP, chunk, sse
+from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.tables import legs
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
 from tidegate.safety.profile import ModelProfile, ProfileOptions, Profiles, RuleOptions, SafetyOptions
@@ -85,6 +89,12 @@ async def asked(rig: Rig, framing: str, headers: dict[str, str]) -> Reader:
     path, fields = FRAMINGS[framing]
     body = {"model": "m", "messages": [{"role": "user", "content": "Why?"}], **fields}
     return await ask(rig.port, path, body, headers)
+
+
+async def seen(rig: Rig, stream_id: str) -> dict[str, Any]:
+    """What the gateway tells of one stream."""
+    reader = await ask(rig.port, f"/v1/streams/{stream_id}", None, method="GET")
+    return cast(dict[str, Any], json.loads(reader.body))
 
 
 def text_of(reader: Reader, framing: str) -> str:
@@ -209,6 +219,74 @@ def test_a_prompt_is_filtered_before_it_leaves(fast: bool) -> None:
             assert said.asked["messages"][0]["content"] == "I am [EMAIL]"
             await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "default"})
             assert said.asked["messages"][0]["content"] == "I am bob@example.com"
+
+    run(case())
+
+
+@both
+def test_what_was_found_is_counted_in_metrics_in_the_stream_and_in_the_ledger(fast: bool, tmp_path: Path) -> None:
+    """Of prompt and answer, live and ended, by rule and action, and never its value."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "hang")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        up = upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        mine = ProfileOptions(name="mine", rules=("pii",), where=("input", "output"), actions={"ssn": "tag"})
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        async with gateway(
+            up,
+            fast=fast,
+            ledger=LedgerOptions(url=url, spool=str(tmp_path / "spool")),
+            sections={"safety": SafetyOptions(profiles=(mine,))},
+        ) as rig:
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+            answering = asyncio.create_task(ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "mine"}))
+            registry = rig.gateway.relay.registry
+            await until(lambda: any(stream.answer.tokens == len(TEXTS) for stream in registry))
+            (stream,) = registry
+            found = [
+                {"rule": "email", "action": "redact", "count": 2},
+                {"rule": "ssn", "action": "tag", "count": 1},
+            ]
+            assert (await seen(rig, stream.id))["safety"] == found
+            assert stream.soft_stop()
+            assert (await answering).text == "My ssn is 123-45-6789, mail [EMAIL] \U0001f30a ok"
+            await rig.ended()
+            ended = await seen(rig, stream.id)
+            assert (ended["state"], ended["safety"]) == ("ended", found)
+            metrics = (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
+            assert 'tidegate_safety_hits_total{action="redact",rule="email"} 2.0' in metrics
+            assert 'tidegate_safety_hits_total{action="tag",rule="ssn"} 1.0' in metrics
+            assert "6789" not in metrics + json.dumps(ended)
+            ledger = rig.gateway.ledger
+            assert ledger is not None
+
+            def kept() -> list[str]:
+                with ledger.database.reading() as connection:
+                    return list(connection.scalars(select(legs.c.safety).where(legs.c.final == 1)))
+
+            await until(lambda: bool(kept()))
+            assert [json.loads(each) for each in kept()] == [{"email": 2, "ssn": 1}]
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+def test_a_prompt_that_is_refused_is_counted_too() -> None:
+    """It never becomes a stream."""
+    mine = ProfileOptions(name="mine", rules=("email",), where=("input",), actions={"email": "block"})
+
+    async def case() -> None:
+        async with model(TEXTS) as (rig, said):
+            rig.gateway.safety = Profiles(SafetyOptions(profiles=(mine,)))
+            body = {"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+            reader = await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "mine"})
+            assert (reader.status, json.loads(reader.body)["error"]["code"]) == (400, "content_filter")
+            assert not said.asked
+            assert not rig.opened
+            metrics = (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
+            assert 'tidegate_safety_hits_total{action="block",rule="email"} 1.0' in metrics
 
     run(case())
 

@@ -146,8 +146,8 @@ class Stream:
         self.bytes_in = 0
         self.malformed = 0
         self.tags = tags
-        self.hits: Mapping[str, int] = {}
-        """What the safety rules found, by rule."""
+        self.hits: Mapping[tuple[str, str], int] = {}
+        """What the safety rules found: how often, by rule and action."""
         self.tries: tuple[Tried, ...] = ()
         """Those before the one that counts."""
         self._texts = texts

@@ -149,7 +149,7 @@ class Gateway:
         return self.auth.check(text)
 
     def filters(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether a filter may be asked for by anybody: by the gateway itself, a key, a model, an upstream or this request."""
+        """Whether a filter may be asked for: by this request, or for all, by a key, a model or an upstream."""
         asked = header(scope, b"x-tidegate-safety") is not None
         return asked or self._filters or bool(self.safety.of_all.rules)
 
