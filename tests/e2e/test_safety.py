@@ -340,6 +340,27 @@ def test_a_block_ends_the_answer_and_the_model(fast: bool, framing: str) -> None
 
 @both
 @pytest.mark.parametrize("framing", FRAMINGS)
+def test_what_outgrows_the_hold_cap_ends_the_answer_where_the_profile_says_so(fast: bool, framing: str) -> None:
+    """Nothing of it reaches the reader; without that it passes."""
+    closed = ProfileOptions(name="closed", rules=("email",), hold_cap=16, at_cap="block")
+    texts = ["so ", *(["a"] * 30), "@example.com"]
+
+    async def case() -> None:
+        async with model(texts, fast=fast) as (rig, _):
+            rig.gateway.safety = Profiles(SafetyOptions(profiles=(closed, replace(closed, name="open", at_cap="pass"))))
+            reader = await asked(rig, framing, {"x-tidegate-safety": "closed"})
+            assert text_of(reader, framing) == "so "
+            finish = json.loads(reader.body)["choices"][0]["finish_reason"] if framing == "json" else reader.finish
+            assert finish == "content_filter"
+            record = await rig.ended()
+            assert (record.reason, record.safety) == ("filtered", (("email", "block", 1),))
+            assert "aaa" in text_of(await asked(rig, framing, {"x-tidegate-safety": "open"}), framing)
+
+    run(case())
+
+
+@both
+@pytest.mark.parametrize("framing", FRAMINGS)
 def test_a_soft_stop_keeps_what_was_held(fast: bool, framing: str) -> None:
     async def case() -> None:
         async with model(["so ", "mail ", "bob@example.com"], end="hang", fast=fast) as (rig, _):

@@ -172,3 +172,21 @@ def test_known_keys_are_redacted_whatever_the_profile_says() -> None:
     for name in ("default", "strict", "few"):
         assert said(every.named(name), "it is local-key-4711!") == "it is [KEY]!"
     assert not every.named("off").active
+
+
+def test_what_outgrows_the_cap_ends_the_text_when_either_of_two_profiles_says_so() -> None:
+    """By default it passes."""
+    options = SafetyOptions(
+        profiles=(
+            ProfileOptions(name="open", rules=("email",), hold_cap=16),
+            ProfileOptions(name="closed", rules=("email",), hold_cap=16, at_cap="block"),
+        )
+    )
+    profiles = Profiles(options)
+    text = "so " + "a" * 40
+    for names, wanted in ((("open",), text), (("closed",), "so "), (("closed", "open"), "so ")):
+        machine = profiles.of_request(*names).machine(Channel.OUTPUT)
+        assert machine is not None
+        done = sanitize(machine, text, key=b"k")
+        assert done.text == wanted
+        assert (done.blocked is None) == (wanted == text)

@@ -18,7 +18,7 @@ from tidegate.safety import machine
 from tidegate.safety.builtin.deny import DENY
 from tidegate.safety.builtin.pii import PII
 from tidegate.safety.builtin.secrets import SECRETS, literal_keys
-from tidegate.safety.machine import HOLD_CAP, Machine, RuleError
+from tidegate.safety.machine import HOLD_CAP, AtCap, Machine, RuleError
 from tidegate.safety.rules import Action, Replacement, Rule, words
 
 __all__ = [
@@ -91,6 +91,8 @@ class ProfileOptions:
     """Of `input` (the prompt), `output`, `reasoning`, `tool-arguments`."""
     hold_cap: int = HOLD_CAP
     """The most characters of one match. More are never held."""
+    at_cap: Literal["pass", "block"] = "pass"
+    """What could still become a match and is longer: it passes, or it ends the answer (and refuses a prompt)."""
     own: tuple[RuleOptions, ...] = ()
 
 
@@ -124,6 +126,7 @@ class Profile:
     name: str
     rules: tuple[tuple[Rule, frozenset[Channel]], ...] = ()
     hold_cap: int = HOLD_CAP
+    at_cap: AtCap = "pass"
     _machines: dict[tuple[Rule, ...], Machine] = field(default_factory=dict, compare=False, repr=False)
 
     def machine(self, channel: Channel) -> Machine | None:
@@ -132,7 +135,7 @@ class Profile:
         if not here:
             return None
         if here not in self._machines:
-            self._machines[here] = machine.compile(here, hold_cap=self.hold_cap)
+            self._machines[here] = machine.compile(here, hold_cap=self.hold_cap, at_cap=self.at_cap)
         return self._machines[here]
 
     @property
@@ -162,7 +165,8 @@ class Profile:
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
         name = self.name if not other.rules else other.name if not self.rules else f"{self.name}+{other.name}"
-        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap))
+        at_cap: AtCap = "block" if "block" in (self.at_cap, other.at_cap) else "pass"
+        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), at_cap)
 
 
 OFF: Final = Profile("off")
@@ -244,7 +248,7 @@ class Profiles:
         replacement = Replacement(options.replacement)
         rules = [replace(rule, action=_action(options, rule), replacement=replacement) for rule in chosen.values()]
         every = [*self._known, *rules]
-        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap)
+        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap, options.at_cap)
 
     @staticmethod
     def _check(profile: Profile) -> None:
