@@ -157,15 +157,17 @@ class Profile:
         """As strict as both: every rule of either, its stricter action, its most hiding replacement, wherever either
         looks.
         """
-        if other == self:
+        if other == self or not other.rules:
             return self
+        if not self.rules:
+            return other
         merged = {(rule.name, rule.core): (rule, channels) for rule, channels in self.rules}
         for rule, channels in other.rules:
             key = (rule.name, rule.core)
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
-        name = self.name if not other.rules else other.name if not self.rules else f"{self.name}+{other.name}"
         at_cap: AtCap = "block" if "block" in (self.at_cap, other.at_cap) else "pass"
+        name = f"{self.name}+{other.name}"
         return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), at_cap)
 
 
