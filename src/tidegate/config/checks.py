@@ -116,10 +116,16 @@ def _gateway(sources: Sources, path: Path, gateway: GatewayOptions, _environ: Ma
         *((("upstream", at, "safety"), upstream.safety) for at, upstream in enumerate(gateway.upstreams)),
         *((("auth", "key", at, "safety"), key.safety) for at, key in enumerate(gateway.auth.keys)),
     ]
+    if not any(name for _, name in named):
+        return
+    try:
+        profiles = Profiles(gateway.safety)
+    except ProfileError:
+        return  # said already, of [safety]
     for where, name in named:
         if name:
             try:
-                Profiles(gateway.safety).named(name)
+                profiles.named(name)
             except ProfileError as error:
                 known = str(error).partition("; ")[2]
                 sources.report_value(where, f"must name a profile; {known}")

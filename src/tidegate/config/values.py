@@ -53,6 +53,7 @@ EXAMPLES: Mapping[str, Any] = {
     "words": ("Project Tide",),
     "model": "my-model",
     "profile": "strict",
+    "phone_regions": ("DE", "FR"),
     "budget": "5.00/day",
     "tags": {"team": "search"},
     "tag": "team=*",
