@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 from tidegate.relay.answer import Answer
 from tidegate.relay.downstream import Direct
 from tidegate.relay.lane import Redact, SseLane, is_utf8
-from tidegate.relay.template import PLAIN
+from tidegate.relay.template import PLAIN, Template
 from tidegate.relay.timing import Timing
 
 __all__ = ["Express"]
@@ -76,6 +76,7 @@ class Express:
     :param redact: looked at for every event that is long enough to hold a secret.
     :param write: takes whole chunks (:meth:`tidegate.relay.downstream.Downstream.write_framed`).
     :param direct: the socket that they go to, where it may be written to at once.
+    :param template: in place of the lane's own.
     """
 
     __slots__ = (
@@ -115,6 +116,7 @@ class Express:
         redact: Redact | None,
         write: Callable[[bytes], None],
         direct: Direct | None = None,
+        template: Template | None = None,
     ) -> None:
         self._into = into
         self._lane = lane
@@ -127,7 +129,7 @@ class Express:
         self._write = write
         self._descriptor = -1 if direct is None else direct.descriptor
         self._transport: Any = _NO_SOCKET if direct is None else direct.transport
-        self.template = lane.template
+        self.template = lane.template if template is None else template
         self._suffix = self.template.suffix + b"\n\n\r\n"
         self._before = len(self.template.prefix)
         self._after = len(self._suffix)

@@ -47,6 +47,9 @@ from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
+from tidegate.relay.rewrite import RewriteLane
+from tidegate.relay.rewrite_express import RewriteExpress
+from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
@@ -361,6 +364,9 @@ class Stream:
         """Reads of the shape that the lane has learnt need not come here."""
         lane, write = self._intake.lane, self._out.write_framed
         known = self._express
+        if isinstance(lane, RewriteLane):
+            self._go_rewriting(lane)
+            return
         if write is None or not isinstance(lane, SseLane) or (known is not None and known.template is lane.template):
             return
         self._express = Express(
@@ -376,6 +382,39 @@ class Stream:
             direct=self._out.direct,
         )
         self._leg.express(self._express.take if self._allowance is None else self._express.take_within)
+
+    def _go_rewriting(self, lane: RewriteLane) -> None:
+        """The same through a filter."""
+        write, known = self._out.write_framed, self._express
+        if write is None or lane.stream is None or lane.shape is NEVER:
+            return
+        if known is not None and known.template is lane.shape:
+            return
+        self._express = RewriteExpress(
+            self,
+            lane,
+            self.answer,
+            self.timing,
+            self._out,
+            ndjson=self.framing is Framing.NDJSON,
+            max_event=self._options.max_event_bytes,
+            redact=self._intake.redact,
+            write=write,
+            direct=self._out.direct,
+            ended=self._on_blocked,
+            on_bug=self.on_bug,
+        )
+        self._leg.express(self._express.take if self._allowance is None else self._express.take_within)
+
+    def _on_blocked(self, out: bytes) -> None:
+        """A rule has ended a choice on the express path, which ends with it."""
+        self.count()
+        self._leg.express(None)
+        self._express = None
+        try:
+            self._on_more(out, monotonic())
+        except Exception as error:
+            self.on_bug(error)
 
     def _stop_flowing(self) -> None:
         self._flowing = False
