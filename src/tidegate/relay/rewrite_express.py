@@ -8,9 +8,12 @@ same filter. A rule that ends the answer is told to whoever owns the stream.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from time import monotonic
 from typing import Final
+
+import msgspec
 
 from tidegate.relay.answer import Answer
 from tidegate.relay.downstream import Direct
@@ -35,6 +38,8 @@ _WRITTEN: Final[dict[str, bytes]] = {}
 _NOTHING: Final[dict[bytes, str]] = {}
 
 _plain = PLAIN.fullmatch
+_string = re.compile(rb'(?:[^"\\\x00-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))+').fullmatch
+_unescape = msgspec.json.Decoder(str).decode
 
 
 class RewriteExpress(Express):
@@ -150,12 +155,17 @@ class RewriteExpress(Express):
         self._written = 0
 
     def _decoded(self, data: bytes, text: bytes) -> str:
-        """A text that stands for itself and holds no secret; else nothing."""
-        if _plain(text) is None or (len(text) >= self._watch and self._redact is not None and self._redact.found(data)):
+        """What a text says that cannot end its JSON string early and holds no secret; else nothing."""
+        if len(text) >= self._watch and self._redact is not None and self._redact.found(data):
             return ""
         try:
-            said = text.decode()
-        except UnicodeDecodeError:
+            if _plain(text) is not None:
+                said = text.decode()
+            elif _string(text) is not None:
+                said = _unescape(b'"%b"' % text)
+            else:
+                return ""
+        except (UnicodeDecodeError, msgspec.DecodeError):  # half a surrogate pair, among others
             return ""
         if len(text) <= _MAX_KNOWN and len(_SAID) < _MOST_KNOWN and not _has_digit(said):
             _SAID[text] = said
