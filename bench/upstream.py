@@ -66,7 +66,8 @@ def prose_events() -> list[bytes]:
     from bench.safety.texts import prose, tokens
 
     marked = [f"~{token.removeprefix(' ')}" for token in tokens(prose().replace("~", "-").replace("@", "a"))]
-    return [framed(CHUNK % (json.dumps({"content": token}, ensure_ascii=False).encode(), b"null")) for token in marked]
+    deltas = [json.dumps({"content": token}, ensure_ascii=False, separators=(",", ":")) for token in marked]
+    return [framed(CHUNK % (delta.encode(), b"null")) for delta in deltas]
 
 
 @dataclass(slots=True)
