@@ -36,6 +36,8 @@ class LoadSpec:
     ttft: float = 0.01
     stamp: int = 10
     size: int = 0
+    prose: bool = False
+    """Streams say prose, each a passage of its own."""
     framing: str = "sse"
     model: str = "bench"
     batches: int = 1
@@ -148,7 +150,7 @@ class Load:
     def request(self, ident: int) -> bytes:
         spec = self.spec
         script = f"[[{ident} tokens={spec.tokens} interval={spec.interval:.6f} ttft={spec.ttft:.6f}"
-        script += f" stamp={spec.stamp} size={spec.size}]]"
+        script += f" stamp={spec.stamp} size={spec.size}{' prose=1' if spec.prose else ''}]]"
         body = json.dumps(
             {"model": spec.model, "stream": True, "messages": [{"role": "user", "content": script}]},
         ).encode()

@@ -151,6 +151,7 @@ def spec_for(running: Running, shape: Shape | None = None) -> LoadSpec:
         path=running.relay.path,
         framing=running.relay.framing,
         headers=dict(running.relay.headers),
+        prose=running.relay.prose,
     )
     if shape is None:
         return spec

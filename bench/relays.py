@@ -43,6 +43,8 @@ class Relay:
     path: str = "/v1/chat/completions"
     headers: dict[str, str] = field(default_factory=dict)
     start_timeout: float = 30.0
+    prose: bool = False
+    """The model says prose, because what the relay does depends on it."""
     slow: bool = False
     """Hundreds of times the cost of the rest: only the first shape, unless asked for by name."""
 
@@ -215,6 +217,11 @@ def tidegate_on(port: int, upstream: int, folder: Path) -> Launch:
     )
 
 
+def tidegate_strict(port: int, upstream: int, folder: Path) -> Launch:
+    """The same, with every rule of the strict safety profile on every answer and prompt."""
+    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off", TIDEGATE_SAFETY__USE="strict")
+
+
 def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     """The same, without the fast path: what any other ASGI server gets."""
     return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off", TIDEGATE_SERVER__FAST_PATH="false")
@@ -235,6 +242,8 @@ RELAYS: dict[str, Relay] = {
         Relay("tidegate", tidegate),
         Relay("tidegate-ledger", tidegate_ledger),
         Relay("tidegate-on", tidegate_on, headers={"authorization": f"Bearer {KEY}"}),
+        Relay("tidegate-prose", tidegate, prose=True),
+        Relay("tidegate-strict", tidegate_strict, prose=True),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
         Relay("tidegate-plain", tidegate_plain),
         Relay("nginx", nginx),

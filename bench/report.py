@@ -73,7 +73,7 @@ def summary(measurements: list[Measurement]) -> list[dict[str, Any]]:
             row[name] = median([getattr(one, name) for one in ones])
         row["whole"] = sum(one.whole for one in ones)
         row["broken"] = sum(one.broken for one in ones)
-        for peer in ("nginx", "vllm-router", "sglang-router", "tidegate"):
+        for peer in ("nginx", "vllm-router", "sglang-router", "tidegate", "tidegate-prose"):
             row[f"cpu_vs_{peer}"] = ratio_of_rounds(
                 {one.round: one.cpu_per_token for one in ones},
                 {other.round: other.cpu_per_token for other in by.get((shape, peer), [])},

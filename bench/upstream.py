@@ -5,7 +5,8 @@ processes, on one clock), a shape that every relay passes on untouched, and a co
 relay, not the rig, is what saturates. One thread, no event loop library, one ``send`` per token.
 
 The shape of a stream stands in the prompt, because a prompt is what every relay passes on:
-``[[17 tokens=100 interval=0.01 ttft=0.01 stamp=10 size=0]]``; 17 is the stream's id in ``GET /stats``.
+``[[17 tokens=100 interval=0.01 ttft=0.01 stamp=10 size=0]]``; 17 is the stream's id in ``GET /stats``. With ``prose=1``
+each stream says a passage of its own of English prose, for relays whose cost depends on what is said.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 
 from bench.rig import raise_nofile
 
@@ -54,6 +56,20 @@ USAGE = (
 """For whoever asks for it with ``stream_options.include_usage``, as model servers do."""
 
 
+PASSAGE = 400
+"""Tokens between where two streams begin in the prose."""
+
+
+@cache
+def prose_events() -> list[bytes]:
+    """Prose as tokens. The mark that the load client counts stands where a space would, so words end as they do."""
+    from bench.safety.texts import prose, tokens
+
+    marked = [f"~{token.removeprefix(' ')}" for token in tokens(prose().replace("~", "-").replace("@", "a"))]
+    deltas = [json.dumps({"content": token}, ensure_ascii=False, separators=(",", ":")) for token in marked]
+    return [framed(CHUNK % (delta.encode(), b"null")) for delta in deltas]
+
+
 @dataclass(slots=True)
 class Stream:
     """One generation. Every token holds exactly one ``~``: that is how the load client counts."""
@@ -67,6 +83,7 @@ class Stream:
     due: float
     sent: int = 0
     usage: bool = False
+    prose: list[bytes] | None = None
 
     def next_bytes(self, now: int) -> bytes:
         """The next token's bytes; the first comes behind the role event, the last before the end marker."""
@@ -76,6 +93,8 @@ class Stream:
             data = ROLE + FIRST % (now, self.arrived)
         elif self.stamp and index % self.stamp == 0:
             data = STAMPED % now
+        elif self.prose is not None:
+            data = self.prose[(self.ident * PASSAGE + index) % len(self.prose)]
         else:
             data = self.plain
         if self.sent < self.tokens:
@@ -259,6 +278,7 @@ class Upstream:
             arrived=time.monotonic_ns(),
             due=due,
             usage=usage,
+            prose=prose_events() if values.get("prose") == "1" else None,
         )
         self.stats.started += 1
         if self.write(fd, peer, SSE_HEAD):

@@ -56,6 +56,7 @@ def verdicts(rows: list[dict[str, Any]], results: Results) -> list[Verdict]:
         beats("CPU per token against sglang-router", figure(FIRST, "tidegate", "cpu_vs_sglang-router")),
         judge("CPU per token, NDJSON", figure(FIRST, "tidegate-ndjson", "cpu_vs_nginx"), 2.1, 1.7, "× nginx"),
         judge("CPU per token, everything on", figure(FIRST, "tidegate-on", "cpu_vs_tidegate"), 1.05, 1.0, "× off"),
+        judge("CPU per token, strict", figure(FIRST, "tidegate-strict", "cpu_vs_tidegate-prose"), 1.6, 1.3, "× off"),
         judge("added TTFT p50, 50 streams", figure(FIRST, "tidegate", "added_ttft_p50") * 1e3, 1.5, 0.5, "ms"),
         judge("added TTFT p99, 50 streams", figure(FIRST, "tidegate", "added_ttft_p99") * 1e3, 6, 2, "ms"),
         judge("RSS, 50 live streams", figure(FIRST, "tidegate", "rss_peak") / 1e6, 60, 45, "MB"),

@@ -67,3 +67,23 @@ def test_a_key_may_have_a_profile_of_its_own() -> None:
     assert problems(key.format("stict") + UPSTREAM) == [
         "4: [[auth.key]] safety must name a profile; there are off, default, strict"
     ]
+
+
+def test_an_upstream_may_have_a_profile_of_its_own() -> None:
+    """One that is there."""
+    upstream = '[[upstream]]\nname = "a"\nbase_url = "http://127.0.0.1:1/v1"\nsafety = "{}"\n'
+    assert read(upstream.format("strict")).upstreams[0].safety == "strict"
+    assert problems(upstream.format("stict")) == [
+        "4: [[upstream]] safety must name a profile; there are off, default, strict"
+    ]
+
+
+def test_a_model_may_have_a_profile_of_its_own() -> None:
+    """One that is there."""
+    model = '[[safety.model]]\nmodel = "gpt-*"\nprofile = "{}"\n'
+    assert [(each.model, each.profile) for each in read(UPSTREAM + model.format("strict")).safety.models] == [
+        ("gpt-*", "strict")
+    ]
+    assert problems(f"{model.format('stict')}{UPSTREAM}") == [
+        '[safety]: model "gpt-*": there is no profile of that name; there are off, default, strict'
+    ]

@@ -6,17 +6,23 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tests.fakes.gateway import Rig, gateway, run, until, upstream
 from tests.fakes.reader import Reader, ask
 from tests.relay.streams import ROLE, STOP, chunk, sse
+from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.tables import legs
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
-from tidegate.safety.profile import ProfileOptions, Profiles, RuleOptions, SafetyOptions
+from tidegate.relay.stream import Stream
+from tidegate.safety.profile import ModelProfile, ProfileOptions, Profiles, RuleOptions, SafetyOptions
 
 both = pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
 FRAMINGS = {
@@ -86,6 +92,18 @@ async def asked(rig: Rig, framing: str, headers: dict[str, str]) -> Reader:
     return await ask(rig.port, path, body, headers)
 
 
+async def seen(rig: Rig, stream_id: str) -> dict[str, Any]:
+    """What the gateway tells of one stream."""
+    reader = await ask(rig.port, f"/v1/streams/{stream_id}", None, method="GET")
+    return cast(dict[str, Any], json.loads(reader.body))
+
+
+def tokens_of(stream: Stream) -> int:
+    """So far, what went straight through included."""
+    stream.count()
+    return stream.answer.tokens
+
+
 def text_of(reader: Reader, framing: str) -> str:
     return json.loads(reader.body)["choices"][0]["message"]["content"] if framing == "json" else reader.text
 
@@ -138,6 +156,68 @@ def test_a_keys_profile_filters_whatever_its_requests_ask_for(fast: bool) -> Non
 
 
 @both
+def test_an_upstreams_profile_filters_whatever_may_go_there(fast: bool) -> None:
+    """Its prompts too; a request and a key can only ask for more. What another upstream alone serves passes."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "stop")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        token = new_key()
+        auth = AuthOptions(anonymous=True, keys=(StaticKey(id="kid", hash=hash_key(token), safety="ssns"),))
+        mine = ProfileOptions(name="ssns", rules=("ssn",), where=("output",))
+        upstreams = (
+            upstream(address, "hosted", models=("m", "both"), safety="strict"),
+            upstream(address, "own", models=("other", "both")),
+        )
+        async with gateway(
+            *upstreams, fast=fast, auth=auth, sections={"safety": SafetyOptions(profiles=(mine,))}
+        ) as rig:
+            key = {"authorization": f"Bearer {token}"}
+            for headers in ({}, {"x-tidegate-safety": "off"}, key, {**key, "x-tidegate-safety": "ssns"}):
+                for name in ("m", "both"):
+                    body = {"model": name, "stream": True, "messages": [{"role": "user", "content": "bob@example.com"}]}
+                    assert (await ask(rig.port, "/v1/chat/completions", body, headers)).text == CLEAN
+                    assert said.asked["messages"][0]["content"] == "[EMAIL]"
+            body = {"model": "other", "stream": True, "messages": [{"role": "user", "content": "bob@example.com"}]}
+            assert (await ask(rig.port, "/v1/chat/completions", body, {})).text == "".join(TEXTS)
+            assert said.asked["messages"][0]["content"] == "bob@example.com"
+            ssns = await ask(rig.port, "/v1/chat/completions", body, key)
+            assert ssns.text == "".join(TEXTS).replace("123-45-6789", "[SSN]")
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+@both
+def test_a_models_profile_filters_whoever_asks_for_it(fast: bool) -> None:
+    """By its name as clients know it, or by a pattern; a reload brings another."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "stop")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        up = upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        options = SafetyOptions(models=(ModelProfile(model="gpt-*", profile="strict"),))
+        async with gateway(up, fast=fast, sections={"safety": options}) as rig:
+
+            async def told(name: str) -> str:
+                body = {"model": name, "stream": True, "messages": [{"role": "user", "content": "Why?"}]}
+                return (await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "off"})).text
+
+            assert await told("gpt-4o") == CLEAN
+            assert await told("llama") == "".join(TEXTS)
+            other = SafetyOptions(models=(ModelProfile(model="llama", profile="strict"),))
+            rig.gateway.reload(replace(rig.gateway.options, safety=other))
+            assert await told("gpt-4o") == "".join(TEXTS)
+            assert await told("llama") == CLEAN
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+@both
 def test_a_prompt_is_filtered_before_it_leaves(fast: bool) -> None:
     async def case() -> None:
         async with model(TEXTS, fast=fast) as (rig, said):
@@ -146,6 +226,74 @@ def test_a_prompt_is_filtered_before_it_leaves(fast: bool) -> None:
             assert said.asked["messages"][0]["content"] == "I am [EMAIL]"
             await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "default"})
             assert said.asked["messages"][0]["content"] == "I am bob@example.com"
+
+    run(case())
+
+
+@both
+def test_what_was_found_is_counted_in_metrics_in_the_stream_and_in_the_ledger(fast: bool, tmp_path: Path) -> None:
+    """Of prompt and answer, live and ended, by rule and action, and never its value."""
+
+    async def case() -> None:
+        said = Model(TEXTS, "hang")
+        server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+        up = upstream(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1")
+        mine = ProfileOptions(name="mine", rules=("pii",), where=("input", "output"), actions={"ssn": "tag"})
+        url = f"sqlite:///{tmp_path / 'ledger.db'}"
+        async with gateway(
+            up,
+            fast=fast,
+            ledger=LedgerOptions(url=url, spool=str(tmp_path / "spool")),
+            sections={"safety": SafetyOptions(profiles=(mine,))},
+        ) as rig:
+            body = {"model": "m", "stream": True, "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+            answering = asyncio.create_task(ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "mine"}))
+            registry = rig.gateway.relay.registry
+            await until(lambda: any(tokens_of(stream) == len(TEXTS) for stream in registry))
+            (stream,) = registry
+            found = [
+                {"rule": "email", "action": "redact", "count": 2},
+                {"rule": "ssn", "action": "tag", "count": 1},
+            ]
+            assert (await seen(rig, stream.id))["safety"] == found
+            assert stream.soft_stop()
+            assert (await answering).text == "My ssn is 123-45-6789, mail [EMAIL] \U0001f30a ok"
+            await rig.ended()
+            ended = await seen(rig, stream.id)
+            assert (ended["state"], ended["safety"]) == ("ended", found)
+            metrics = (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
+            assert 'tidegate_safety_hits_total{action="redact",rule="email"} 2.0' in metrics
+            assert 'tidegate_safety_hits_total{action="tag",rule="ssn"} 1.0' in metrics
+            assert "6789" not in metrics + json.dumps(ended)
+            ledger = rig.gateway.ledger
+            assert ledger is not None
+
+            def kept() -> list[str]:
+                with ledger.database.reading() as connection:
+                    return list(connection.scalars(select(legs.c.safety).where(legs.c.final == 1)))
+
+            await until(lambda: bool(kept()))
+            assert [json.loads(each) for each in kept()] == [{"email": 2, "ssn": 1}]
+        server.close()
+        await server.wait_closed()
+
+    run(case())
+
+
+def test_a_prompt_that_is_refused_is_counted_too() -> None:
+    """It never becomes a stream."""
+    mine = ProfileOptions(name="mine", rules=("email",), where=("input",), actions={"email": "block"})
+
+    async def case() -> None:
+        async with model(TEXTS) as (rig, said):
+            rig.gateway.safety = Profiles(SafetyOptions(profiles=(mine,)))
+            body = {"model": "m", "messages": [{"role": "user", "content": "I am bob@example.com"}]}
+            reader = await ask(rig.port, "/v1/chat/completions", body, {"x-tidegate-safety": "mine"})
+            assert (reader.status, json.loads(reader.body)["error"]["code"]) == (400, "content_filter")
+            assert not said.asked
+            assert not rig.opened
+            metrics = (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
+            assert 'tidegate_safety_hits_total{action="block",rule="email"} 1.0' in metrics
 
     run(case())
 
@@ -199,11 +347,32 @@ def test_a_block_ends_the_answer_and_the_model(fast: bool, framing: str) -> None
 
 @both
 @pytest.mark.parametrize("framing", FRAMINGS)
+def test_what_outgrows_the_hold_cap_ends_the_answer_where_the_profile_says_so(fast: bool, framing: str) -> None:
+    """Nothing of it reaches the reader; without that it passes."""
+    closed = ProfileOptions(name="closed", rules=("email",), hold_cap=16, at_cap="block")
+    texts = ["so ", *(["a"] * 30), "@example.com"]
+
+    async def case() -> None:
+        async with model(texts, fast=fast) as (rig, _):
+            rig.gateway.safety = Profiles(SafetyOptions(profiles=(closed, replace(closed, name="open", at_cap="pass"))))
+            reader = await asked(rig, framing, {"x-tidegate-safety": "closed"})
+            assert text_of(reader, framing) == "so "
+            finish = json.loads(reader.body)["choices"][0]["finish_reason"] if framing == "json" else reader.finish
+            assert finish == "content_filter"
+            record = await rig.ended()
+            assert (record.reason, record.safety) == ("filtered", (("email", "block", 1),))
+            assert "aaa" in text_of(await asked(rig, framing, {"x-tidegate-safety": "open"}), framing)
+
+    run(case())
+
+
+@both
+@pytest.mark.parametrize("framing", FRAMINGS)
 def test_a_soft_stop_keeps_what_was_held(fast: bool, framing: str) -> None:
     async def case() -> None:
         async with model(["so ", "mail ", "bob@example.com"], end="hang", fast=fast) as (rig, _):
             answering = asyncio.create_task(asked(rig, framing, STRICT))
-            await until(lambda: any(stream.answer.tokens == 3 for stream in rig.gateway.relay.registry))
+            await until(lambda: any(tokens_of(stream) == 3 for stream in rig.gateway.relay.registry))
             (stream,) = rig.gateway.relay.registry
             assert stream.soft_stop()
             reader = await answering

@@ -103,3 +103,19 @@ def test_names_are_remembered_within_a_bound_only() -> None:
     assert remembered < 2000
     assert router.matches("m" * 5000)
     assert len(router._known) == remembered
+
+
+def test_the_safety_profiles_of_a_model_are_those_of_every_upstream_that_may_serve_it() -> None:
+    """Also of one that is failed over to; each once."""
+    router = Router(
+        [
+            RouteSpec(name="one", models=("a",), safety="strict"),
+            RouteSpec(name="two", models=("*",), priority=1, safety="mine"),
+            RouteSpec(name="three", models=("a", "b"), priority=2, safety="strict"),
+            RouteSpec(name="four", models=("a",)),
+        ]
+    )
+    assert router.safety("a") == ("strict", "mine")
+    assert set(router.safety("b")) == {"mine", "strict"}
+    assert router.safety("c") == ("mine",)
+    assert Router([RouteSpec(name="one")]).safety("a") == ()

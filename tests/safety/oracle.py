@@ -24,6 +24,7 @@ __all__ = [
     "by_fullmatch",
     "derive",
     "expected",
+    "expected_until",
     "nullable",
     "render",
 ]
@@ -140,33 +141,49 @@ def visible(text: str) -> list[tuple[int, str]]:
 
 def expected(rules: Sequence[OracleRule], text: str, cap: int) -> list[tuple[int, int, int]]:
     """Every match as (start, end, rule), in order."""
+    return expected_until(rules, text, cap, closed=False)[0]
+
+
+def expected_until(
+    rules: Sequence[OracleRule], text: str, cap: int, *, closed: bool
+) -> tuple[list[tuple[int, int, int]], int | None]:
+    """Every match, and where the text ends because of something that could still match and is longer than the cap.
+
+    :param closed: it ends there, rather than letting that pass.
+    """
     seen = visible(text)
     matches = []
     at = 0
     while at < len(seen):
-        found = match_from(rules, seen, at, cap)
-        if found is None:
+        found, early, outgrown = match_from(rules, seen, at, cap)
+        if found is not None and (early or not (closed and outgrown)):
+            last, rule = found
+            matches.append((seen[at][0], seen[last][0] + 1, rule))
+            if closed and outgrown:
+                return matches, seen[last][0] + 1
+            at = last + 1
+        elif closed and outgrown:
+            return matches, seen[at][0]
+        else:
             at += 1
-            continue
-        last, rule = found
-        matches.append((seen[at][0], seen[last][0] + 1, rule))
-        at = last + 1
-    return matches
+    return matches, None
 
 
 def match_from(
     rules: Sequence[OracleRule], seen: list[tuple[int, str]], first: int, cap: int
-) -> tuple[int, int] | None:
+) -> tuple[tuple[int, int] | None, bool, bool]:
+    """The match that begins there, whether it was certain before it ended, and whether the cap cut it short."""
     before = seen[first - 1][1] if first else None
     alive: dict[int, Node] = {
         number: rule.core for number, rule in enumerate(rules) if before is None or before not in rule.left
     }
     anchor = seen[first][0]
     ends: list[tuple[int, list[int]]] = []
-    early = False
+    early = outgrown = False
     for at in range(first, len(seen)):
         position, char = seen[at]
         if position + 1 - anchor > cap:
+            outgrown = any(derive(node, char) != NEVER for node in alive.values())
             break
         alive = {number: rest for number, node in alive.items() if (rest := derive(node, char)) != NEVER}
         if not alive:
@@ -189,8 +206,8 @@ def match_from(
         for number in numbers:
             validate = rules[number].validate
             if validate is None or validate(value):
-                return last, number
-    return None
+                return (last, number), early, outgrown
+    return None, early, outgrown
 
 
 def render(node: Node) -> str:

@@ -6,6 +6,7 @@ from random import Random
 
 from tests.safety.oracle import Cat, Node, Or, OracleRule, Set, Times, nullable, render
 from tidegate.safety import Machine, Replacement, Rule, TextFilter
+from tidegate.safety.machine import AtCap
 
 LETTERS = "ab1@- "
 
@@ -53,7 +54,7 @@ def in_set(members: str) -> str:
     return "".join("\\" + char if char in "-]^\\" else char for char in members)
 
 
-def compiled(given: list[OracleRule], cap: int) -> Machine:
+def compiled(given: list[OracleRule], cap: int, at_cap: AtCap = "pass") -> Machine:
     """The rules under test."""
     return Machine(
         [
@@ -69,6 +70,7 @@ def compiled(given: list[OracleRule], cap: int) -> Machine:
             for number, rule in enumerate(given)
         ],
         hold_cap=cap,
+        at_cap=at_cap,
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from tidegate.safety import Action, Replacement, sanitize
@@ -172,3 +174,53 @@ def test_known_keys_are_redacted_whatever_the_profile_says() -> None:
     for name in ("default", "strict", "few"):
         assert said(every.named(name), "it is local-key-4711!") == "it is [KEY]!"
     assert not every.named("off").active
+
+
+def test_what_outgrows_the_cap_ends_the_text_when_either_of_two_profiles_says_so() -> None:
+    """By default it passes."""
+    options = SafetyOptions(
+        profiles=(
+            ProfileOptions(name="open", rules=("email",), hold_cap=16),
+            ProfileOptions(name="closed", rules=("email",), hold_cap=16, at_cap="block"),
+        )
+    )
+    profiles = Profiles(options)
+    text = "so " + "a" * 40
+    for names, wanted in ((("open",), text), (("closed",), "so "), (("closed", "open"), "so ")):
+        machine = profiles.of_request(*names).machine(Channel.OUTPUT)
+        assert machine is not None
+        done = sanitize(machine, text, key=b"k")
+        assert done.text == wanted
+        assert (done.blocked is None) == (wanted == text)
+
+
+def test_national_telephone_numbers_join_the_set_of_personal_things() -> None:
+    """When it is said whose."""
+    text = "030 901820"
+    assert said(Profiles(SafetyOptions()).named("strict"), text) == text
+    found = Profiles(SafetyOptions(phone_regions=("DE",)))
+    assert said(found.named("strict"), text) == "[PHONE]"
+    assert said(found.named("default"), text) == text
+
+
+@pytest.mark.parametrize(
+    ("options", "problem"),
+    [
+        (SafetyOptions(phone_regions=("XX",)), 'has "XX", which is no region'),
+        (
+            SafetyOptions(profiles=(ProfileOptions(name="mine", rules=("phone-national",)),)),
+            'the rule "phone-national" has to know whose numbers',
+        ),
+    ],
+)
+def test_whose_telephone_numbers_has_to_be_said(options: SafetyOptions, problem: str) -> None:
+    with pytest.raises(ProfileError, match=problem):
+        Profiles(options)
+
+
+def test_without_their_tables_the_package_to_install_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A gateway that asks for no national numbers does not need them."""
+    monkeypatch.setitem(sys.modules, "phonenumbers", None)
+    with pytest.raises(ProfileError, match=r"pip install 'tidegate\[phones\]'"):
+        Profiles(SafetyOptions(phone_regions=("DE",)))
+    assert said(Profiles().named("strict"), "+49 30 901820") == "[PHONE]"

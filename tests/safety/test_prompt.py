@@ -65,6 +65,25 @@ def test_every_text_of_every_message_is_filtered() -> None:
     assert len(hits) == 5
 
 
+def test_what_stands_beside_the_messages_is_filtered_too() -> None:
+    """Descriptions of tools, and fields that nobody has heard of; not what says what is asked of whom."""
+    tool = {"type": "function", "function": {"name": "bob@example.com", "description": "Writes to bob@example.com."}}
+    body, hits = filtered(
+        request(
+            {"role": "user", "content": "Why?"},
+            tools=[tool],
+            session_note="for bob@example.com",
+            model="bob@example.com",
+            seed=4111111111111111,
+        )
+    )
+    assert body["tools"][0]["function"] == {"name": "bob@example.com", "description": "Writes to [EMAIL]."}
+    assert (body["session_note"], body["model"], body["seed"]) == (
+        "for [EMAIL]", "bob@example.com", 4111111111111111
+    )  # fmt: skip
+    assert len(hits) == 2
+
+
 def test_a_prompt_without_anything_is_the_very_same_request() -> None:
     given = request({"role": "user", "content": "Why do tides come twice a day?"})
     assert driven(filtered_prompt(given, MACHINE, key=b"k"))[0] is given
@@ -81,6 +100,6 @@ def test_a_rule_that_blocks_refuses_it_without_repeating_it() -> None:
     machine = compile([Rule(name="project", core="tidewater", action=Action.BLOCK)])
     with pytest.raises(InvalidRequest) as caught:
         filtered(request({"role": "user", "content": "about tidewater please"}), machine)
-    assert caught.value.code == "content_filter"
+    assert (caught.value.code, caught.value.param) == ("content_filter", "messages")
     assert '"project"' in caught.value.message
     assert "tidewater" not in caught.value.message

@@ -223,3 +223,14 @@ def test_an_end_is_cheap() -> None:
             hook.ended(ended)
         best = min(best, (time.process_time() - began) / 500)
     assert best < 40e-6
+
+
+def test_safety_hits_are_counted_by_rule_and_action() -> None:
+    """Those of ended streams, and of prompts that never became one."""
+    hook = PrometheusHook()
+    hits = (("email", "redact", 2), ("ssn", "block", 1))
+    registry = scrape(record(safety=hits), record(safety=hits[:1]), record(), hook=hook)
+    hook.found([("ssn", "block", 3)])
+    assert registry.get_sample_value("tidegate_safety_hits_total", {"rule": "email", "action": "redact"}) == 4
+    assert registry.get_sample_value("tidegate_safety_hits_total", {"rule": "ssn", "action": "block"}) == 4
+    assert values(registry, "tidegate_safety_hits_total", "rule") == {"email", "ssn"}

@@ -112,13 +112,23 @@ def _auth(sources: Sources, path: Path, auth: AuthOptions, environ: Mapping[str,
 
 def _gateway(sources: Sources, path: Path, gateway: GatewayOptions, _environ: Mapping[str, str]) -> None:
     _unique(sources, (*path, "upstream"), "name", [upstream.name for upstream in gateway.upstreams], "upstream")
-    for index, key in enumerate(gateway.auth.keys):
-        if key.safety:
+    named: list[tuple[Path, str]] = [
+        *((("upstream", at, "safety"), upstream.safety) for at, upstream in enumerate(gateway.upstreams)),
+        *((("auth", "key", at, "safety"), key.safety) for at, key in enumerate(gateway.auth.keys)),
+    ]
+    if not any(name for _, name in named):
+        return
+    try:
+        profiles = Profiles(gateway.safety)
+    except ProfileError:
+        return  # said already, of [safety]
+    for where, name in named:
+        if name:
             try:
-                Profiles(gateway.safety).named(key.safety)
+                profiles.named(name)
             except ProfileError as error:
                 known = str(error).partition("; ")[2]
-                sources.report_value(("auth", "key", index, "safety"), f"must name a profile; {known}")
+                sources.report_value(where, f"must name a profile; {known}")
 
 
 def _safety(sources: Sources, path: Path, safety: SafetyOptions, _environ: Mapping[str, str]) -> None:

@@ -52,6 +52,8 @@ EXAMPLES: Mapping[str, Any] = {
     "core": "TICKET-\\d+",
     "words": ("Project Tide",),
     "model": "my-model",
+    "profile": "strict",
+    "phone_regions": ("DE", "FR"),
     "budget": "5.00/day",
     "tags": {"team": "search"},
     "tag": "team=*",

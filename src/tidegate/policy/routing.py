@@ -36,6 +36,8 @@ class RouteSpec:
     aliases: Mapping[str, str] = field(default_factory=dict)
     priority: int = 0
     weight: float = 1.0
+    safety: str = ""
+    """The upstream's safety profile, by name; empty: none of its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +53,11 @@ class Route:
 class Router:
     """The upstreams' models, compiled. Immutable: a reload makes a new one."""
 
-    __slots__ = ("_known", "_specs")
+    __slots__ = ("_known", "_safety", "_specs")
 
     def __init__(self, specs: Iterable[RouteSpec]) -> None:
         self._specs = [(spec, Names(spec.models)) for spec in specs]
+        self._safety = {spec.name: spec.safety for spec, _ in self._specs if spec.safety}
         self._known: dict[str, list[tuple[int, Route]]] = {}
 
     def candidates(self, model: str, rand: Callable[[], float]) -> list[Route]:
@@ -72,6 +75,13 @@ class Router:
     def matches(self, model: str) -> bool:
         """Whether any upstream serves the model."""
         return bool(self._matching(model))
+
+    def safety(self, model: str) -> tuple[str, ...]:
+        """The safety profiles of every upstream that may be asked for the model, which one failed over to is too."""
+        if not self._safety:
+            return ()
+        found = (self._safety.get(route.upstream, "") for _, route in self._matching(model))
+        return tuple(dict.fromkeys(filter(None, found)))
 
     def _matching(self, model: str) -> list[tuple[int, Route]]:
         """Who serves the model, with the rank of the match. Remembered for the first few hundred names asked for."""

@@ -176,7 +176,7 @@ class Accounts:
                 retries=record.retries,
                 bytes_in=record.bytes_in,
                 bytes_out=record.bytes_out,
-                safety=msgspec.json.encode(stream.hits).decode() if stream.hits else None,
+                safety=_hits(record) if record.safety else None,
             )
         )
         return Ended(legs=legs, **self._texts(stream))
@@ -232,3 +232,11 @@ class Accounts:
         # Its text is gone. The prompt's tell how many bytes a token has in this language.
         asked = len(stream.request.fields["messages"])
         return max(deltas, round(size * prompt / asked) if asked and prompt else round(size / 4))
+
+
+def _hits(record: StreamRecord) -> str:
+    """How often each safety rule found something, as JSON."""
+    counts: dict[str, int] = {}
+    for rule, _, count in record.safety:
+        counts[rule] = counts.get(rule, 0) + count
+    return msgspec.json.encode(counts).decode()

@@ -11,16 +11,16 @@ import os
 from collections.abc import Callable, Set
 from functools import lru_cache
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 from tidegate.relay.answer import Answer
 from tidegate.relay.downstream import Direct
 from tidegate.relay.lane import Redact, SseLane, is_utf8
-from tidegate.relay.template import PLAIN
+from tidegate.relay.template import PLAIN, Template
 from tidegate.relay.timing import Timing
 from tidegate.upstream.exchange import Straight
 
-__all__ = ["Express", "LimitedExpress"]
+__all__ = ["Express", "Limited", "LimitedExpress"]
 
 _DATA: Final = len(b"data: ")
 _CRLF: Final = len(b"\r\n")
@@ -81,6 +81,7 @@ class Express(Straight):
     :param redact: looked at for every event that is long enough to hold a secret.
     :param write: takes whole chunks (:meth:`tidegate.relay.downstream.Downstream.write_framed`).
     :param direct: the socket that they go to, where it may be written to at once.
+    :param template: in place of the lane's own.
     """
 
     __slots__ = (
@@ -104,6 +105,7 @@ class Express(Straight):
         "_transport",
         "_watch",
         "_write",
+        "left",
         "template",
     )
 
@@ -120,6 +122,7 @@ class Express(Straight):
         redact: Redact | None,
         write: Callable[[bytes], None],
         direct: Direct | None = None,
+        template: Template | None = None,
     ) -> None:
         self._into = into
         self._lane = lane
@@ -133,7 +136,7 @@ class Express(Straight):
         self._direct = direct or _NO_SOCKET
         self._descriptor = self._direct.descriptor
         self._transport = self._direct.transport
-        self.template = lane.template
+        self.template = lane.template if template is None else template
         self._suffix = self.template.suffix + b"\n\n\r\n"
         self._before = len(self.template.prefix)
         self._after = len(self._suffix)
@@ -144,6 +147,8 @@ class Express(Straight):
         self._known: Set[bytes] = _KNOWN if self._watch > _MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
+        self.left = 0
+        """Tokens that may still pass, where they are limited."""
 
     def data_received(self, data: bytes) -> None:
         length = len(data)
@@ -185,6 +190,7 @@ class Express(Straight):
         if not tokens:
             return
         self._tokens = self._size = 0
+        self.left -= tokens
         size += tokens * (self._before + self._after - _CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens
@@ -218,25 +224,25 @@ class Express(Straight):
         return True
 
 
-class LimitedExpress(Express):
-    """For a stream that may not have any number of tokens."""
+class Limited(Straight):
+    """Before an express, for a stream that may not have any number of tokens: passes ``left`` of them."""
 
-    __slots__ = ("left",)
+    __slots__ = ()
 
-    def __init__(self, *args: Any, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.left = 0
-        """Tokens that may still pass."""
+    left: int
+    _tokens: int
 
     def data_received(self, data: bytes) -> None:
         if self._tokens < self.left:
-            Express.data_received(self, data)
+            super().data_received(data)
         else:
             self.usual.data_received(data)
 
-    def settle(self) -> None:
-        self.left -= self._tokens
-        super().settle()
+
+class LimitedExpress(Limited, Express):
+    """See :class:`Limited`."""
+
+    __slots__ = ()
 
 
 @lru_cache(1024)

@@ -132,6 +132,10 @@ class Registry:
             "error": record.error_code,
             "paused": stream is not None and stream.paused,
         }
+        if record.safety:
+            shown["safety"] = [
+                {"rule": rule, "action": action, "count": count} for rule, action, count in record.safety
+            ]
         if usage is not None:
             shown["usage"] = {"prompt_tokens": usage.prompt_tokens, "output_tokens": usage.output_tokens}
         if record.stream_id in self._seen:
@@ -177,4 +181,5 @@ def record_of(stream: Stream) -> StreamRecord:
         bytes_out=stream.bytes_out,
         malformed=stream.malformed if life.ended else stream.malformed + stream.answer.malformed,
         error_code=stream.error.code if stream.error is not None else None,
+        safety=tuple([(*found, count) for found, count in stream.hits.items()]) if stream.hits else (),
     )

@@ -94,7 +94,7 @@ class FilteredAnswer(Answer):
 class RewriteLane(SseLane):
     """From an event stream, through the filter of ``answer``. Same parameters as :class:`SseLane`."""
 
-    __slots__ = ("_choice", "_end", "_head", "_stream", "_token_end", "_token_tries", "_told")
+    __slots__ = ("_choice", "_end", "_head", "_stream", "_token_tries", "_told", "shape")
 
     def __init__(self, answer: FilteredAnswer, *, ndjson: bool, max_event: int, redact: Redact | None = None) -> None:
         super().__init__(answer, ndjson=ndjson, max_event=max_event, redact=redact, fast=False)
@@ -102,7 +102,6 @@ class RewriteLane(SseLane):
         self._token_tries = _TRIES
         self._stream: TextFilter | None = None
         self._choice = 0
-        self._take(NEVER)
 
     def feed(self, data: bytes) -> bytes:
         answer = self._told
@@ -139,14 +138,19 @@ class RewriteLane(SseLane):
             return data[6:-1] if self._ndjson else data
         out = stream.feed(text)
         if stream.blocked is not None:
-            return self._blocked(out)
+            return self.blocked(out)
         if not out:
             return b""
         if out != text:
             data = self._head + escaped(out).encode() + self._end
         return data[6:-1] if self._ndjson else data
 
-    def _blocked(self, out: str) -> bytes:
+    @property
+    def stream(self) -> TextFilter | None:
+        """The filter of the texts of events of this :attr:`shape`; ``None``: they pass."""
+        return self._stream
+
+    def blocked(self, out: str) -> bytes:
         """A rule ends the choice: what stands before its match, and the finish reason."""
         answer, field = self._told, self._field()
         answer.texts.note_blocked(self._choice)
@@ -167,6 +171,8 @@ class RewriteLane(SseLane):
         """The shape of the event that has just passed, when it was one, and alone."""
         if data[:6] != b"data: " or data.find(b"\n") != len(data) - 2 or _TELLS.search(data) or self._generic:
             return
+        if data.startswith(self._head) and data.endswith(self._end):
+            return  # known: its text only did not stand for itself
         if chunk.choices and chunk.choices[0].index in self._told.texts.blocked:
             return
         template = learn(data[:-2], 6, chunk)
@@ -177,6 +183,12 @@ class RewriteLane(SseLane):
         self._choice = chunk.choices[0].index
         self._stream = self._told.texts.text(self._choice, self._field())
 
+    def _set(self, template: Template) -> None:
+        super()._set(template)
+        self._take(template)
+
     def _take(self, template: Template) -> None:
+        self.shape = template
+        """What events with a token look like, as far as is known."""
         self._head = template.prefix
         self._end = template.suffix + b"\n\n"

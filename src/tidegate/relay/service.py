@@ -140,6 +140,7 @@ class Relay:
         safety: Profile = OFF,
         allowance: Allowance | None = None,
         also: Headers = (),
+        hits: dict[tuple[str, str], int] | None = None,
     ) -> Stream:
         """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
@@ -148,9 +149,10 @@ class Relay:
         :param safety: what the answer's texts are filtered by.
         :param allowance: how many tokens it may deliver.
         :param also: headers of the head that the application gets.
+        :param hits: what was found in the prompt: how often, by rule and action.
         """
         stream_id = os.urandom(16).hex()
-        hits: dict[str, int] = {}
+        hits = {} if hits is None else hits
         stream = Stream(
             stream_id=stream_id,
             client=who.id,
@@ -214,12 +216,13 @@ class Relay:
             await asyncio.wait(self._tasks)  # they end by themselves, now that their streams have
 
 
-def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter:
+def _texts(profile: Profile, stream_id: str, hits: dict[tuple[str, str], int]) -> ChatFilter:
     """The filter of one answer. It counts what it finds in ``hits``; its digests are under a key that nobody keeps."""
     numbers = count(1)
 
     def note(channel: Channel, hit: Hit) -> None:
-        hits[hit.rule] = hits.get(hit.rule, 0) + 1
+        found = hit.rule, hit.action.value
+        hits[found] = hits.get(found, 0) + 1
         number = next(numbers)
         if number <= MOST_HITS:
             _log.info(
@@ -243,4 +246,5 @@ def _spec(options: UpstreamOptions) -> RouteSpec:
         aliases=options.aliases,
         priority=options.priority,
         weight=options.weight,
+        safety=options.safety,
     )

@@ -47,6 +47,9 @@ from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
+from tidegate.relay.rewrite import RewriteLane
+from tidegate.relay.rewrite_express import LimitedRewriteExpress, RewriteExpress
+from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
@@ -146,8 +149,8 @@ class Stream:
         self.bytes_in = 0
         self.malformed = 0
         self.tags = tags
-        self.hits: Mapping[str, int] = {}
-        """What the safety rules found, by rule."""
+        self.hits: Mapping[tuple[str, str], int] = {}
+        """What the safety rules found: how often, by rule and action."""
         self.tries: tuple[Tried, ...] = ()
         """Those before the one that counts."""
         self._texts = texts
@@ -353,7 +356,7 @@ class Stream:
     def _allow(self) -> None:
         """The tokens that may go straight through."""
         express = self._express
-        if isinstance(express, LimitedExpress) and self._allowance is not None:
+        if express is not None and self._allowance is not None:
             express.settle()
             express.left = self._allowance.tokens - self.answer.tokens
 
@@ -361,6 +364,9 @@ class Stream:
         """Reads of the shape that the lane has learnt need not come here."""
         lane, write = self._intake.lane, self._out.write_framed
         known = self._express
+        if isinstance(lane, RewriteLane):
+            self._go_rewriting(lane)
+            return
         if write is None or not isinstance(lane, SseLane) or (known is not None and known.template is lane.template):
             return
         kind = Express if self._allowance is None else LimitedExpress
@@ -377,6 +383,40 @@ class Stream:
             direct=self._out.direct,
         )
         self._leg.go_straight(self._express)
+
+    def _go_rewriting(self, lane: RewriteLane) -> None:
+        """The same through a filter."""
+        write, known = self._out.write_framed, self._express
+        if write is None or lane.stream is None or lane.shape is NEVER:
+            return
+        if known is not None and known.template is lane.shape:
+            return
+        rewrite = RewriteExpress if self._allowance is None else LimitedRewriteExpress
+        self._express = rewrite(
+            self,
+            lane,
+            self.answer,
+            self.timing,
+            self._out,
+            ndjson=self.framing is Framing.NDJSON,
+            max_event=self._options.max_event_bytes,
+            redact=self._intake.redact,
+            write=write,
+            direct=self._out.direct,
+            ended=self._on_blocked,
+            on_bug=self.on_bug,
+        )
+        self._leg.go_straight(self._express)
+
+    def _on_blocked(self, out: bytes) -> None:
+        """A rule has ended a choice on the express path, which ends with it."""
+        self.count()
+        self._leg.go_straight(None)
+        self._express = None
+        try:
+            self._on_more(out, monotonic())
+        except Exception as error:
+            self.on_bug(error)
 
     def _stop_flowing(self) -> None:
         self._flowing = False

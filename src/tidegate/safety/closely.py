@@ -34,7 +34,7 @@ class Candidate:
     oldest wins, unless a match before them ends between them. Each has the end of ``best`` from before it joined.
     """
 
-    __slots__ = ("anchor", "best", "certain", "committed", "digest", "merged", "start", "state")
+    __slots__ = ("anchor", "best", "certain", "committed", "digest", "merged", "outgrown", "start", "state")
 
     def __init__(self, start: int, state: State | None) -> None:
         self.start = start
@@ -48,6 +48,8 @@ class Candidate:
         self.committed = -1
         """The rule whose replacement has left."""
         self.digest: hashlib.blake2b | None = None
+        self.outgrown: tuple[int, int] | None = None
+        """Where it grew longer than the cap, and the first rule that it was not done with, when that is the end."""
 
     def heir(self, end: int) -> Candidate | None:
         """The oldest of the merged beginnings that stands at ``end`` or behind it, with the others behind it."""
@@ -69,11 +71,12 @@ class Candidate:
         while merged:
             start, joined = merged.popleft()
             best = [each for each in self.best if each[0] > joined]
-            if self.state is None and not best:
+            if self.state is None and not best and self.outgrown is None:
                 continue  # it joined after the last match, and no further one will come
             heir = Candidate(start, self.state)
             heir.best = best
             heir.merged = merged or None
+            heir.outgrown = self.outgrown
             if self.certain and best:
                 heir.certain, heir.anchor = True, self.anchor
             return heir
@@ -252,7 +255,8 @@ class CloseLook:
             elif self._fed + 1 - one.anchor > cap:
                 one.state = after
                 heir = one.successor(max(one.anchor, self._fed + 1 - cap))
-                candidates += [each for each in (one if self._finish(one) else None, heir) if each is not None]
+                left = self._outgrown(one, after) or self._finish(one)
+                candidates += [each for each in (one if left else None, heir) if each is not None]
             else:
                 one.state = after
                 if one.best and after.alone == one.best[-1][1] and self._machine.commits[after.alone]:
@@ -261,6 +265,15 @@ class CloseLook:
                     candidates.append(one)
         candidates.sort(key=_by_start)
         self._candidates = candidates
+
+    def _outgrown(self, one: Candidate, state: State) -> bool:
+        """It grew longer than the cap: whether that is the end of the text, when its turn comes."""
+        rule = self._machine.unfinished(state)
+        if rule is None:
+            return False
+        one.state = None
+        one.outgrown = self._last, rule
+        return True
 
     def _begin(self, code: int) -> None:
         machine = self._machine
@@ -318,6 +331,9 @@ class CloseLook:
         candidates = self._candidates
         while self._candidates and self.blocked is None:
             first = self._candidates[0]
+            if first.outgrown is not None:
+                self._give_up(first, *first.outgrown)
+                break
             if first.state is None:
                 end, rule = first.best[-1]
                 self._candidates = candidates = _behind(self._candidates[1:], end)
@@ -342,6 +358,24 @@ class CloseLook:
         else:
             self._block(hit)
         self._tell(hit)
+
+    def _give_up(self, one: Candidate, end: int, number: int) -> None:
+        """It may have become a match, and is too long to wait for: what is certain of it is replaced, nothing else
+        leaves.
+        """
+        if one.committed >= 0:
+            self._finish(one)
+        elif one.certain:
+            until, rule = one.best[-1]
+            self._match(one.start, until, self._machine.rules[rule])
+        else:
+            self._pass_until(one.start)
+        if self.blocked is None:
+            name = self._machine.rules[number].name
+            digest = self._hash(self._value(one.anchor, end)).hexdigest()
+            hit = Hit(name, Action.BLOCK, one.anchor, end - one.anchor, digest)
+            self._block(hit)
+            self._tell(hit)
 
     def _commit(self, one: Candidate, number: int) -> None:
         rule = self._machine.rules[number]

@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from tidegate.safety.automaton import Automaton, Expression, State
 from tidegate.safety.chars import ANY, Alphabet
-from tidegate.safety.rules import Replacement, Rule
+from tidegate.safety.rules import Action, Replacement, Rule
 from tidegate.safety.syntax import NotRegular, parse, parse_set
 
-__all__ = ["HOLD_CAP", "Learnt", "Machine", "RuleError", "Situation", "Step", "compile"]
+__all__ = ["HOLD_CAP", "AtCap", "Learnt", "Machine", "RuleError", "Situation", "Step", "compile"]
+
+AtCap = Literal["pass", "block"]
 
 HOLD_CAP: Final = 1024
 """Characters of a match, unless its replacement has left already. An e-mail address has 254 at most."""
@@ -89,12 +91,16 @@ class Machine:
 
     :param rules: in the order in which they win.
     :param hold_cap: the most characters of one match; see :data:`HOLD_CAP`.
+    :param at_cap: what becomes of a beginning that could still match and is longer: it passes, or ends the text.
     :raises RuleError: the first rule that cannot be used.
     """
 
-    def __init__(self, rules: Sequence[Rule], *, hold_cap: int = HOLD_CAP) -> None:
+    def __init__(self, rules: Sequence[Rule], *, hold_cap: int = HOLD_CAP, at_cap: AtCap = "pass") -> None:
         self.rules = tuple(rules)
         self.hold_cap = hold_cap
+        self._hiding = frozenset(
+            at for at, rule in enumerate(self.rules) if at_cap == "block" and rule.action is not Action.TAG
+        )
         expressions, lefts, rights = [], [], []
         for rule in self.rules:
             try:
@@ -166,6 +172,10 @@ class Machine:
         to = self.situation(self._starts[code], tuple(slots))
         return Step(to, None if len(keep) == len(situation.slots) else tuple(keep), bool(after.rules))
 
+    def unfinished(self, state: State) -> int | None:
+        """The first rule for whose sake nothing of a beginning may pass that outgrew the cap in this state."""
+        return min(self._hiding & state.rules, default=None)
+
     def decides(self, state: State) -> bool:
         """Whether nothing can follow, so that a validator's word is final already."""
         return bool(state.accepts) and not state.ahead and state.validated
@@ -198,9 +208,11 @@ class Machine:
         return self.automaton.size, len(self._situations), self._memos
 
 
-def compile(rules: Sequence[Rule], *, hold_cap: int = HOLD_CAP) -> Machine:  # noqa: A001 # as re.compile
+def compile(  # noqa: A001 # as re.compile
+    rules: Sequence[Rule], *, hold_cap: int = HOLD_CAP, at_cap: AtCap = "pass"
+) -> Machine:
     """A machine for these rules.
 
     :raises RuleError: a rule that cannot be used.
     """
-    return Machine(rules, hold_cap=hold_cap)
+    return Machine(rules, hold_cap=hold_cap, at_cap=at_cap)

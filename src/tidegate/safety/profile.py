@@ -16,15 +16,17 @@ from typing import Final, Literal
 
 from tidegate.safety import machine
 from tidegate.safety.builtin.deny import DENY
+from tidegate.safety.builtin.phones import PHONE_NATIONAL, PhonesMissing, UnknownRegion, national
 from tidegate.safety.builtin.pii import PII
 from tidegate.safety.builtin.secrets import SECRETS, literal_keys
-from tidegate.safety.machine import HOLD_CAP, Machine, RuleError
+from tidegate.safety.machine import HOLD_CAP, AtCap, Machine, RuleError
 from tidegate.safety.rules import Action, Replacement, Rule, words
 
 __all__ = [
     "BUILT_IN",
     "OFF",
     "Channel",
+    "ModelProfile",
     "Profile",
     "ProfileError",
     "ProfileOptions",
@@ -33,7 +35,9 @@ __all__ = [
     "SafetyOptions",
 ]
 
-SETS: Final[Mapping[str, Mapping[str, Rule]]] = MappingProxyType({"secrets": SECRETS, "pii": PII, "deny": DENY})
+Sets = Mapping[str, Mapping[str, Rule]]
+
+SETS: Final[Sets] = MappingProxyType({"secrets": SECRETS, "pii": PII, "deny": DENY})
 
 ASKED_FOR: Final = {"on": "default", "true": "default", "1": "default"}
 """What a request may say in place of a name."""
@@ -90,7 +94,19 @@ class ProfileOptions:
     """Of `input` (the prompt), `output`, `reasoning`, `tool-arguments`."""
     hold_cap: int = HOLD_CAP
     """The most characters of one match. More are never held."""
+    at_cap: Literal["pass", "block"] = "pass"
+    """What could still become a match and is longer: it passes, or it ends the answer (and refuses a prompt)."""
     own: tuple[RuleOptions, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelProfile:
+    """``[[safety.model]]``: for everybody who asks for that model."""
+
+    model: str
+    """As clients ask for it, or a pattern such as ``gpt-*``."""
+    profile: str
+    """On top of that of every request."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,7 +115,11 @@ class SafetyOptions:
 
     use: str = "off"
     """The profile of every request: `off`, `default`, `strict`, or one of your own. A request may ask for more."""
+    phone_regions: tuple[str, ...] = ()
+    """Countries whose own telephone numbers, without their code, the rule `phone-national` finds. It joins the set
+    `pii`. Needs `pip install 'tidegate[phones]'`."""
     profiles: tuple[ProfileOptions, ...] = ()
+    models: tuple[ModelProfile, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +132,7 @@ class Profile:
     name: str
     rules: tuple[tuple[Rule, frozenset[Channel]], ...] = ()
     hold_cap: int = HOLD_CAP
+    at_cap: AtCap = "pass"
     _machines: dict[tuple[Rule, ...], Machine] = field(default_factory=dict, compare=False, repr=False)
 
     def machine(self, channel: Channel) -> Machine | None:
@@ -120,7 +141,7 @@ class Profile:
         if not here:
             return None
         if here not in self._machines:
-            self._machines[here] = machine.compile(here, hold_cap=self.hold_cap)
+            self._machines[here] = machine.compile(here, hold_cap=self.hold_cap, at_cap=self.at_cap)
         return self._machines[here]
 
     @property
@@ -142,15 +163,18 @@ class Profile:
         """As strict as both: every rule of either, its stricter action, its most hiding replacement, wherever either
         looks.
         """
-        if other == self:
+        if other == self or not other.rules:
             return self
+        if not self.rules:
+            return other
         merged = {(rule.name, rule.core): (rule, channels) for rule, channels in self.rules}
         for rule, channels in other.rules:
             key = (rule.name, rule.core)
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
-        name = self.name if not other.rules else other.name if not self.rules else f"{self.name}+{other.name}"
-        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap))
+        at_cap: AtCap = "block" if "block" in (self.at_cap, other.at_cap) else "pass"
+        name = f"{self.name}+{other.name}"
+        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), at_cap)
 
 
 OFF: Final = Profile("off")
@@ -172,12 +196,15 @@ class Profiles:
     def __init__(self, options: SafetyOptions | None = None, *, known_keys: Iterable[str] = ()) -> None:
         options = options or SafetyOptions()
         self._known = tuple(literal_keys(known_keys))
+        self._sets = _sets(options.phone_regions)
         self._named = {OFF.name: OFF} | {each.name: self._made(each) for each in BUILT_IN}
         for each in options.profiles:
             if each.name in self._named or each.name in ASKED_FOR:
                 raise ProfileError(f'profile "{each.name}" is taken; give yours a name of its own')
             self._named[each.name] = self._made(each)
             self._check(self._named[each.name])
+        for route in options.models:
+            self._check_named(f'model "{route.model}"', route.profile)
         self._merged: dict[tuple[str, ...], Profile] = {}
         self.use = self.named(options.use).name
         """The profile of every request."""
@@ -212,19 +239,28 @@ class Profiles:
             self._merged[key] = merged
         return self._merged[key]
 
+    def _check_named(self, who: str, name: str) -> None:
+        try:
+            self.named(name)
+        except ProfileError as error:
+            raise ProfileError(f"{who}: {error}") from None
+
     def _made(self, options: ProfileOptions) -> Profile:
         channels = frozenset(_channel(options.name, name) for name in options.where)
-        own = {each.name: _own_rule(options.name, each) for each in options.own}
-        chosen = _chosen(options, own)
+        sets = self._sets
+        own = {each.name: _own_rule(options.name, each, sets) for each in options.own}
+        chosen = _chosen(options, own, sets)
         for name in options.actions:
-            if name not in SETS and name not in chosen:
+            if name not in sets and name not in chosen:
                 raise ProfileError(
                     f'profile "{options.name}": actions has "{name}", which is none of its rules or sets'
                 )
         replacement = Replacement(options.replacement)
-        rules = [replace(rule, action=_action(options, rule), replacement=replacement) for rule in chosen.values()]
+        rules = [
+            replace(rule, action=_action(options, rule, sets), replacement=replacement) for rule in chosen.values()
+        ]
         every = [*self._known, *rules]
-        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap)
+        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap, options.at_cap)
 
     @staticmethod
     def _check(profile: Profile) -> None:
@@ -249,10 +285,28 @@ def _channel(profile: str, name: str) -> Channel:
         raise ProfileError(f'profile "{profile}": where has "{name}"; there are {known}') from None
 
 
-def _own_rule(profile: str, options: RuleOptions) -> Rule:
+def _sets(regions: tuple[str, ...]) -> Sets:
+    """The sets of rules, with the telephone numbers of these regions."""
+    if not regions:
+        return SETS
+    try:
+        rule = national(regions)
+    except PhonesMissing:
+        raise ProfileError(
+            "phone_regions needs the tables of phonenumberslite, which is not installed; "
+            "run: pip install 'tidegate[phones]'"
+        ) from None
+    except UnknownRegion as error:
+        raise ProfileError(
+            f'phone_regions has "{error}", which is no region; write two letters as ISO 3166 has them, such as "DE"'
+        ) from None
+    return {**SETS, "pii": {**PII, rule.name: rule}}
+
+
+def _own_rule(profile: str, options: RuleOptions, sets: Sets) -> Rule:
     if bool(options.core) == bool(options.words):
         raise ProfileError(f'profile "{profile}", rule "{options.name}": write either core or words')
-    if any(options.name in each for each in SETS.values()) or options.name in SETS:
+    if any(options.name in each for each in sets.values()) or options.name in sets:
         raise ProfileError(f'profile "{profile}", rule "{options.name}": the name is taken; give yours its own')
     if options.words:
         return words(options.name, options.words, label=options.label)
@@ -266,15 +320,20 @@ def _own_rule(profile: str, options: RuleOptions) -> Rule:
     )
 
 
-def _chosen(options: ProfileOptions, own: Mapping[str, Rule]) -> dict[str, Rule]:
+def _chosen(options: ProfileOptions, own: Mapping[str, Rule], sets: Sets) -> dict[str, Rule]:
     """The rules that the options name, in order, the profile's own ones first."""
     found = dict(own)
     for name in options.rules:
         wanted = name.removeprefix("-")
-        rules = SETS.get(wanted) or next(({wanted: each[wanted]} for each in SETS.values() if wanted in each), None)
+        rules = sets.get(wanted) or next(({wanted: each[wanted]} for each in sets.values() if wanted in each), None)
+        if rules is None and wanted == PHONE_NATIONAL:
+            raise ProfileError(
+                f'profile "{options.name}": the rule "{wanted}" has to know whose numbers; name their countries, '
+                'such as phone_regions = ["DE", "FR"] in [safety]'
+            )
         if rules is None:
             raise ProfileError(
-                f'profile "{options.name}": rules has "{name}"; there are the sets {", ".join(SETS)} and the rules '
+                f'profile "{options.name}": rules has "{name}"; there are the sets {", ".join(sets)} and the rules '
                 f"{', '.join([*PII, *DENY])}, and those of secrets"
             )
         if name != wanted:
@@ -284,9 +343,9 @@ def _chosen(options: ProfileOptions, own: Mapping[str, Rule]) -> dict[str, Rule]
     return found
 
 
-def _action(options: ProfileOptions, rule: Rule) -> Action:
+def _action(options: ProfileOptions, rule: Rule, sets: Sets) -> Action:
     of_set = next(
-        (options.actions[name] for name, rules in SETS.items() if rule.name in rules and name in options.actions), None
+        (options.actions[name] for name, rules in sets.items() if rule.name in rules and name in options.actions), None
     )
     name = options.actions.get(rule.name) or of_set
     if name is None:

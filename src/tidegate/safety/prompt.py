@@ -23,8 +23,14 @@ _PIECE: Final = 8192
 _NAMES: Final = frozenset({"role", "type", "id", "tool_call_id", "name", "detail", "format"})
 """Fields that are names, whatever they look like."""
 
+_OUTSIDE: Final = frozenset({"model", "stream", "stream_options"})
+"""Fields of the request that say what is asked of whom."""
+
 _BLOBS: Final = frozenset({"image_url", "input_audio", "file", "extra_content"})
 """Fields that are no text."""
+
+_TEXTUAL: Final = (b'"', b"[", b"{")
+"""How JSON begins that can hold a text."""
 
 
 def filtered_prompt(
@@ -41,20 +47,26 @@ def filtered_prompt(
         if on_hit is not None:
             on_hit(hit)
 
-    messages = msgspec.json.decode(request.fields["messages"])
-    walk = _Walk(machine, key, note)
-    filtered = yield from walk.value(messages)
+    fields = dict(request.fields)
+    for name, raw in request.fields.items():
+        # Descriptions of tools and fields that nobody has heard of leave too: what is not looked at is what leaks.
+        if name not in _OUTSIDE and bytes(raw)[:1] in _TEXTUAL:
+            found = len(hits)
+            walk = _Walk(machine, key, note, name)
+            filtered = yield from walk.value(msgspec.json.decode(raw))
+            if len(hits) > found:
+                fields[name] = msgspec.Raw(encode_json(filtered))
     if not hits:
         return request
-    fields = {**request.fields, "messages": msgspec.Raw(encode_json(filtered))}
     return msgspec.structs.replace(request, fields=fields, body=msgspec.json.encode(fields))
 
 
 class _Walk:
-    def __init__(self, machine: Machine, key: bytes, note: Callable[[Hit], None]) -> None:
+    def __init__(self, machine: Machine, key: bytes, note: Callable[[Hit], None], field: str) -> None:
         self._machine = machine
         self._key = key
         self._note = note
+        self._field = field
 
     def value(self, value: Any, name: str = "") -> Generator[None, None, Any]:
         """Every text in it, each by itself."""
@@ -84,7 +96,7 @@ class _Walk:
         if stream.blocked is not None:
             raise InvalidRequest(
                 f'The prompt is refused: the rule "{stream.blocked.rule}" does not let something in it pass.',
-                param="messages",
+                param=self._field,
                 code="content_filter",
             )
         return "".join(out)

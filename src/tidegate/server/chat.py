@@ -52,10 +52,10 @@ class ChatEndpoint:
         gateway = self._gateway
         server = gateway.options.server
         entry: Entry | None = None
+        hits: dict[tuple[str, str], int] = {}
         begun = False
         try:
             who = await gateway.who(scope)
-            safety = gateway.filtered_by(scope, who)
             connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
             body = await read_body(
                 scope,
@@ -65,14 +65,15 @@ class ChatEndpoint:
                 given=None if connection is None else connection.body,
             )
             request = self._admitted(body, who)
+            safety = gateway.filtered_by(scope, who, request.model)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
             if safety.rules:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
-                request = await _checked(request, safety, who)
+                request = await _checked(request, safety, who, hits)
             async with _downstream(scope, receive, send, gateway.relay.options) as down:
-                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety, hits=hits)
                 entry = None  # it is the stream's own now
                 begun = True
                 try:
@@ -83,6 +84,7 @@ class ChatEndpoint:
         except TidegateError as error:
             if begun:
                 raise
+            gateway.metrics.found((*found, count) for found, count in hits.items())
             await self._refused(error)(scope, receive, send)
         except ClientGone:
             return
@@ -141,6 +143,7 @@ class ChatEndpoint:
         *,
         accepted: float,
         safety: Profile,
+        hits: dict[tuple[str, str], int] | None = None,
     ) -> Stream:
         gateway = self._gateway
         stream = gateway.relay.begin(
@@ -153,6 +156,7 @@ class ChatEndpoint:
             safety=safety,
             allowance=entry,
             also=() if entry is None else entry.headers,
+            hits=hits,
         )
         gateway.admission.metrics.admitted += 1
         return stream
@@ -171,8 +175,10 @@ class ChatEndpoint:
         return Framing.NDJSON if b"application/x-ndjson" in accept else Framing.SSE
 
 
-async def _checked(request: ChatRequest, safety: Profile, who: Principal) -> ChatRequest:
-    """The request as its profile lets it leave.
+async def _checked(
+    request: ChatRequest, safety: Profile, who: Principal, hits: dict[tuple[str, str], int]
+) -> ChatRequest:
+    """The request as its profile lets it leave. What is found is counted in ``hits``, by rule and action.
 
     :raises InvalidRequest: it does not.
     """
@@ -181,6 +187,8 @@ async def _checked(request: ChatRequest, safety: Profile, who: Principal) -> Cha
         return request
 
     def note(hit: Hit) -> None:
+        found = hit.rule, hit.action.value
+        hits[found] = hits.get(found, 0) + 1
         _log.info(
             "safety.hit", client=who.id, channel="input", rule=hit.rule, action=hit.action.value, length=hit.length
         )

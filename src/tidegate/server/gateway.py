@@ -13,6 +13,7 @@ from tidegate.errors import InvalidRequest
 from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.keys import Authenticator, Principal, bearer, looks_like_ours
 from tidegate.policy.meters import Meters
+from tidegate.policy.names import names
 from tidegate.policy.options import AuthOptions
 from tidegate.policy.prices import Prices
 from tidegate.relay.accounts import Accounts
@@ -50,7 +51,7 @@ class Gateway:
         self._environ = environ
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
-        self._keys_filter = any(key.safety for key in options.auth.keys)
+        self._filters = _filters(options)
         self.metrics = PrometheusHook(models=_named(options))
         self.shared = shared_limits(options.shared, environ)
         ledger = options.ledger
@@ -148,22 +149,27 @@ class Gateway:
         return self.auth.check(text)
 
     def filters(self, scope: MutableMapping[str, Any]) -> bool:
-        """Whether a filter may be asked for by anybody: by the gateway itself, by a key or by this request."""
+        """Whether a filter may be asked for: by this request, or for all, by a key, a model or an upstream."""
         asked = header(scope, b"x-tidegate-safety") is not None
-        return asked or self._keys_filter or bool(self.safety.of_all.rules)
+        return asked or self._filters or bool(self.safety.of_all.rules)
 
-    def filtered_by(self, scope: MutableMapping[str, Any], who: Principal) -> Profile:
-        """The safety profile of a request: as strict as the gateway's own, its key's, and the one that it asks for.
+    def filtered_by(self, scope: MutableMapping[str, Any], who: Principal, model: str) -> Profile:
+        """The safety profile of a request: as strict as the gateway's own, its key's, those of the model and of every
+        upstream that may serve it, and the one that it asks for.
 
         :raises InvalidRequest: it asks for one that is not there.
         """
         asked = header(scope, b"x-tidegate-safety")
-        if asked is None and not who.safety:
+        routes = (*self._of_models(model), *self.relay.router.safety(model)) if self._filters else ()
+        if asked is None and not who.safety and not routes:
             return self.safety.of_all
         try:
-            return self.safety.of_request(who.safety, None if asked is None else asked.decode("latin-1"))
+            return self.safety.of_request(who.safety, *routes, None if asked is None else asked.decode("latin-1"))
         except ProfileError as error:
             raise InvalidRequest(f"In the header x-tidegate-safety: {error}.", code="unknown_profile") from None
+
+    def _of_models(self, model: str) -> list[str]:
+        return [each.profile for each in self.options.safety.models if names((each.model,)).covers(model)]
 
     def reload(self, options: GatewayOptions) -> None:
         """Take over what can change while running: upstreams with their secrets, keys, and the limits of new streams.
@@ -180,7 +186,7 @@ class Gateway:
         self.admission.cost = self._costs(options)
         if self.relay.accounts is not None:
             self.relay.accounts.prices = _prices(options)
-        self._keys_filter = any(key.safety for key in options.auth.keys)
+        self._filters = _filters(options)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
 
@@ -230,3 +236,9 @@ def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str
 
 def _named(options: GatewayOptions) -> tuple[str, ...]:
     return tuple(name for upstream in options.upstreams for name in (*upstream.aliases, *upstream.models))
+
+
+def _filters(options: GatewayOptions) -> bool:
+    """Whether a filter hangs on the key of a request or on its model."""
+    each = (*(key.safety for key in options.auth.keys), *(upstream.safety for upstream in options.upstreams))
+    return any(each) or bool(options.safety.models)

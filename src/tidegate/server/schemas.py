@@ -162,9 +162,20 @@ _STREAM: Final = _ours(
         "malformed": _count("Events of the upstream that were not valid and were left out."),
         "error": _or_null(_text("The error's code.")),
         "paused": {"type": "boolean", "description": "The reader is behind, and the model server is not being read."},
+        "safety": {
+            "type": "array",
+            "description": "What safety rules found in the prompt and the answer, when they found something.",
+            "items": _ours(
+                {
+                    "rule": _text("Its name."),
+                    "action": {"enum": ["tag", "redact", "block"]},
+                    "count": _count("How often."),
+                }
+            ),
+        },
         "reader": ref("SeenReport"),
     },
-    optional=("reader",),
+    optional=("safety", "reader"),
 )
 
 _LIMIT: Final = _or_null({"type": "integer", "minimum": 1})

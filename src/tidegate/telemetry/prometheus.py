@@ -144,6 +144,7 @@ class PrometheusHook(Collector):
         self._retries: Counter[str] = Counter()
         self._malformed: Counter[str] = Counter()
         self._tokens: Counter[str] = Counter()
+        self._safety: Counter[tuple[str, str]] = Counter()
         self._reader_ends: Counter[str] = Counter()
         self._perceived = _Histogram(SECONDS)
         if registry is None:
@@ -182,8 +183,15 @@ class PrometheusHook(Collector):
             self._retries[upstream] += record.retries
         if record.malformed:
             self._malformed[upstream] += record.malformed
+        if record.safety:
+            self.found(record.safety)
         self._times(cell, record)
         self._count_tokens(cell, model, record)
+
+    def found(self, hits: Iterable[tuple[str, str, int]]) -> None:
+        """What safety rules found: rule, action, how often. Rules are those of the configuration, and no others."""
+        for rule, action, count in hits:
+            self._safety[rule, action] += count
 
     def seen(self, report: Mapping[str, float | bool | None]) -> None:
         """What the reader's own page measured of one stream: how it ended there, and when the first text was painted.
@@ -304,6 +312,12 @@ class PrometheusHook(Collector):
         for labels, count in self._ends.items():
             ends.add_metric(labels, count)
         yield ends
+        hits = CounterMetricFamily(
+            "tidegate_safety_hits_total", "What safety rules found in prompts and answers.", labels=("rule", "action")
+        )
+        for found, count in self._safety.items():
+            hits.add_metric(found, count)
+        yield hits
         for name, text, label, counts in (
             ("tidegate_retries_total", "Further tries before the first token.", "upstream", self._retries),
             ("tidegate_malformed_events_total", "Upstream events that were not valid.", "upstream", self._malformed),

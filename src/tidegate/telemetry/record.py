@@ -53,6 +53,8 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bytes_out: int = 0
     malformed: int = 0
     error_code: str | None = None
+    safety: tuple[tuple[str, str, int], ...] = ()
+    """What safety rules found, in the prompt and in the answer: rule, action, how often. Never what it was."""
 
 
 class StreamHook(Protocol):

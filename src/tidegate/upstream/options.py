@@ -43,5 +43,7 @@ class UpstreamOptions:
     """Honour HTTP_PROXY, HTTPS_PROXY, ALL_PROXY and NO_PROXY."""
     ask_usage: bool = True
     """Ask for token counts when a client does not. A server that refuses that is asked again without, once."""
+    safety: str = ""
+    """The safety profile of requests that may go there, on top of that of every request."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     """Further request headers for this upstream (an organisation id, say). Values may be references."""

@@ -8,10 +8,11 @@ from tidegate.safety import Machine, compile, sanitize  # noqa: A004
 from tidegate.safety.builtin.pii import PII
 
 FOUND = {
-    "email": ["bob.smith@mail.example.co.uk", "o'neil+tag@example.org", "BOB@EXAMPLE.COM"],
+    "email": ["bob.smith@mail.example.co.uk", "o'neil+tag@example.org", "BOB@EXAMPLE.COM", "bob%40example.com"],
     "card": ["4111 1111 1111 1111", "4111-1111-1111-1111", "378282246310005", "3782 822463 10005", "30569309025904"],
     "iban": ["DE89 3704 0044 0532 0130 00", "GB82WEST12345698765432", "gb82west12345698765432", "NO93 8601 1117 947"],
     "ssn": ["123-45-6789", "123 45 6789"],
+    "itin": ["912-70-3456", "900-12-3456"],
     "phone": ["+44 20 7946 0958", "+49 (0)30 901820", "+15555550123"],
     "phone-us": ["(212) 555-2368", "212-555-2368", "1-212-555-2368", "212.555.2368 x12"],
     "ipv4": ["192.168.17.4", "8.8.8.8"],
@@ -23,7 +24,7 @@ FOUND = {
 }
 PASSES = [
     "git@github.com:example/repo.git", "@decorator", "user@host", "4111 1111 1111 1112", "1234567890123456",
-    "000-12-3456", "666-12-3456", "900-12-3456", "123-00-4567", "123-45-0000", "12:30:45", "std::vector", "a::b",
+    "000-12-3456", "666-12-3456", "1900-12-34567", "123-00-4567", "123-45-0000", "12:30:45", "std::vector", "a::b",
     "127.0.0.1", "version 1.2.3", "300.1.2.3", "2024-11-24", "born in March", "0x1234", "DE00 3704 0044 0532 0130 00",
     "3.14159265358979", "1 000 000 000 000", "ISBN 978-3-16-148410-0",
 ]  # fmt: skip

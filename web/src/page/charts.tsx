@@ -1,5 +1,5 @@
 /** Small bar charts as SVG: readable without colour, with their figures as text. */
-import type { Bar, Kind } from "./figures.ts";
+import type { Bar, hitsOverTime, Kind } from "./figures.ts";
 
 const [WIDTH, HEIGHT] = [240, 64];
 
@@ -42,6 +42,30 @@ export function EndsOverTime({ slices }: { slices: Record<Kind, number>[] }) {
         })}
       </svg>
       <div class="scale"><span>10 min ago</span><span>now</span></div>
+    </figure>
+  );
+}
+
+/** A row of bars for each rule, on one scale. */
+export function HitsOverTime({ lines }: { lines: ReturnType<typeof hitsOverTime> }) {
+  const most = Math.max(1, ...lines.flatMap(({ counts }) => counts));
+  const high = 14;
+  return (
+    <figure class="hits">
+      <figcaption>Safety hits, last 10 minutes <span>{lines.length ? "" : "none"}</span></figcaption>
+      {lines.map(({ rule, counts, total }) => (
+        <div key={rule} class="rule">
+          <span>{rule}</span>
+          <svg viewBox={`0 0 ${WIDTH} ${high + 1}`} preserveAspectRatio="none" role="img" aria-label={`${rule}: ${total} in the last 10 minutes`}>
+            <line x1="0" x2={WIDTH} y1={high + 0.5} y2={high + 0.5} />
+            {counts.map((count, place) => {
+              const [step, height] = [WIDTH / counts.length, (count / most) * high];
+              return height > 0 && <rect key={place} x={place * step + 1} width={step - 2} y={high - height} height={height} />;
+            })}
+          </svg>
+          <span class="n">{total}</span>
+        </div>
+      ))}
     </figure>
   );
 }

@@ -17,6 +17,8 @@ export interface Row {
   usage: { prompt_tokens: number; output_tokens: number } | null;
   cost?: number | null;
   paused: boolean;
+  /** What safety rules found, and never what it was. */
+  safety?: { rule: string; action: string; count: number }[];
   reader?: Record<string, number | boolean | null>;
 }
 
@@ -68,6 +70,28 @@ export function endsOverTime(rows: Row[], now: number, slices = 20, width = 30):
     if (slice && place >= 0) slice[kindOf(reason)]++;
   }
   return all;
+}
+
+/** Hits of each safety rule by slice of time up to `now`, oldest first; the rules with most hits, and the rest as one. */
+export function hitsOverTime(rows: Row[], now: number, most = 6, slices = 20, width = 30): { rule: string; counts: number[]; total: number }[] {
+  const found = new Map<string, number[]>();
+  for (const { created, duration: took, safety } of rows) {
+    const place = slices - 1 - Math.max(0, Math.floor((now - created - took) / width));
+    if (place < 0) continue;
+    for (const { rule, count } of safety ?? []) {
+      const counts = found.get(rule) ?? Array<number>(slices).fill(0);
+      counts[place] = counts[place]! + count;
+      found.set(rule, counts);
+    }
+  }
+  const lines = [...found].map(([rule, counts]) => ({ rule, counts, total: counts.reduce((sum, count) => sum + count, 0) }));
+  lines.sort((one, two) => two.total - one.total || (one.rule < two.rule ? -1 : 1));
+  const rest = lines.splice(lines.length > most ? most - 1 : most);
+  if (rest.length) {
+    const counts = Array.from({ length: slices }, (_, at) => rest.reduce((sum, line) => sum + line.counts[at]!, 0));
+    lines.push({ rule: `${rest.length} more`, counts, total: counts.reduce((sum, count) => sum + count, 0) });
+  }
+  return lines;
 }
 
 /** What readers' own pages reported. The ratio leaves out streams that were stopped on purpose. */

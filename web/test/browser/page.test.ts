@@ -171,6 +171,20 @@ test("the live table shows a stream, stops it, and counts it among the ended", a
   expect(await page.textContent(".facts")).toMatch(/Tokens\d+/);
 });
 
+test("what safety rules found is drawn by rule, and never what it was", async () => {
+  const asked = await fetch(`${gate.url}v1/chat/completions`, {
+    method: "POST",
+    headers: { "content-type": "application/json", "x-tidegate-safety": "strict" },
+    body: JSON.stringify({ model: "sim/prose?ttft=0&tps=0", stream: true, messages: [{ role: "user", content: "Write to ann@example.com and bob@example.com." }] }),
+  });
+  expect(await asked.text()).toContain("[DONE]");
+  await page.goto(`${gate.url}#streams`);
+  await page.waitForSelector(".rule");
+  expect(await page.textContent(".rule")).toBe("email2");
+  expect(await page.getAttribute(".rule svg", "aria-label")).toBe("email: 2 in the last 10 minutes");
+  expect(await page.content()).not.toContain("example.com");
+});
+
 test("of 500 live streams only the rows near the window are in the document, and all can be scrolled to", async () => {
   const rows = Array.from({ length: 500 }, (_, at) => ({ id: `${String(at).padStart(8, "0")}x`, client: "c", model: "m", upstream: "u", state: "streaming", duration: at, tokens: at, ttft: 0.1, tpot: 0.01, paused: false }));
   const body = `event: streams\ndata: ${JSON.stringify({ live: 500, streams: rows })}\n\n`;

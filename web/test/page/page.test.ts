@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { StreamError, type StreamResult } from "../../src/client/ends.ts";
 import { begin, load, messagesOf, save, titleOf, type Conversation } from "../../src/page/conversations.ts";
-import { duration, endsOverTime, histogram, kindOf, quantile, readers, type Row } from "../../src/page/figures.ts";
+import { duration, endsOverTime, histogram, hitsOverTime, kindOf, quantile, readers, type Row } from "../../src/page/figures.ts";
 import { EMPTY, take } from "../../src/page/watch.ts";
 import { announce, canContinue, explain, figuresOf } from "../../src/page/words.ts";
 
@@ -82,6 +82,25 @@ test("ends fall into their slice of time and their kind", () => {
   expect(slices[1]!.failed).toBe(1);
   expect(slices.reduce((sum, slice) => sum + slice.finished + slice.failed, 0)).toBe(2);
   expect(["soft_stop", "client_cancel", "length", null].map((reason) => kindOf(reason))).toEqual(["stopped", "left", "finished", "failed"]);
+});
+
+test("safety hits are added up by rule and slice of time, the rarest rules as one", () => {
+  const hits = (...of: [string, number][]) => of.map(([rule, count]) => ({ rule, action: "redact", count }));
+  const rows = [
+    row({ created: 995, duration: 4, safety: hits(["email", 2], ["ssn", 1]) }),
+    row({ created: 900, duration: 1, safety: hits(["email", 3]) }),
+    row({ created: 0, safety: hits(["iban", 9]) }),
+    row({ created: 1010 }),
+  ];
+  expect(hitsOverTime(rows, 1000, 6, 5, 30)).toEqual([
+    { rule: "email", counts: [0, 3, 0, 0, 2], total: 5 },
+    { rule: "ssn", counts: [0, 0, 0, 0, 1], total: 1 },
+  ]);
+  const many = row({ created: 999, safety: hits(...Array.from({ length: 9 }, (_, at): [string, number] => [`r${at}`, 10 - at])) });
+  const lines = hitsOverTime([many], 1000, 3, 2, 30);
+  expect(lines.map(({ rule, total }) => `${rule}: ${total}`)).toEqual(["r0: 10", "r1: 9", "7 more: 35"]);
+  expect(hitsOverTime([many], 1000, 9, 2, 30)).toHaveLength(9);
+  expect(hitsOverTime([], 1000)).toEqual([]);
 });
 
 test("completion leaves out what was stopped on purpose", () => {

@@ -74,7 +74,7 @@ def phone(text: str) -> bool:
 
 def postal(text: str) -> bool:
     """An e-mail address within its limits (RFC 5321), and not the user name that every Git server has."""
-    local, _, domain = text.rpartition("@")
+    local, _, domain = (text if "@" in text else text.replace("%40", "@")).rpartition("@")
     return len(local) <= 64 and len(text) <= 254 and local != "git" and ".." not in text and len(domain) >= 4
 
 

@@ -24,7 +24,8 @@ _DATE: Final = (
 _RULES: Final = (
     Rule(
         name="email",
-        core=r"[A-Za-z0-9_.%+'-]+@(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}",
+        # Also as it stands in the address of a page, where %40 is the sign.
+        core=r"[A-Za-z0-9_.%+'-]+(?:@|%40)(?:[A-Za-z0-9-]+\.)+[A-Za-z]{2,}",
         left=r"A-Za-z0-9_.%+'\-",
         right="A-Za-z0-9_",
         validate=checks.postal,
@@ -53,6 +54,14 @@ _RULES: Final = (
         # The Social Security Administration gives out no area 000, 666 or 9xx, no group 00 and no serial 0000.
         core=r"(?:00[1-9]|0[1-9]\d|[1-578]\d\d|6(?:[0-57-9]\d|6[0-57-9]))(?:-(?:0[1-9]|[1-9]\d)-| (?:0[1-9]|[1-9]\d) )"
         r"(?:000[1-9]|00[1-9]\d|0[1-9]\d\d|[1-9]\d{3})",
+        left=r"\w\-",
+        right=r"\w\-",
+    ),
+    Rule(
+        name="itin",
+        # Numbers of the same form that the Internal Revenue Service gives to those who cannot have one of the Social
+        # Security Administration's. Its groups change; the form alone is telling enough.
+        core=r"9\d\d-\d\d-\d{4}",
         left=r"\w\-",
         right=r"\w\-",
     ),
