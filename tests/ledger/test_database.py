@@ -9,13 +9,15 @@ import threading
 from pathlib import Path
 
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import func, inspect, select, text
 
 from tests.fakes.postgres import Postgres
-from tests.ledger.rows import leg
+from tests.ledger.rows import begun, ended, leg
 from tidegate.errors import ConfigError
+from tidegate.ledger import book
 from tidegate.ledger.database import Database, LedgerAway, check_url, revisions
 from tidegate.ledger.tables import legs, meta, metadata, totals
+from tidegate.ledger.verify import verify
 
 
 class TestOpening:
@@ -101,6 +103,34 @@ class TestOpening:
         with pytest.raises(LedgerAway) as away:
             made.open()
         assert "hunter2" not in str(away.value)
+        made.close()
+
+
+class TestUpgrade:
+    def test_a_ledger_of_the_first_version_keeps_its_rows_and_their_seals(
+        self, url: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Rows, totals, indexes and the trigger are there as before; figures may be unknown from then on."""
+        made = Database(url)
+        monkeypatch.setattr("tidegate.ledger.database._HEAD", "0001")
+        made.open()
+        assert not {each["name"]: each for each in inspect(made.engine).get_columns("legs")}["delivered"]["nullable"]
+        with made.writing() as connection:
+            book.enter(connection, [ended(1), ended(2, estimated=1), begun(3, "dead")], careful=False)
+        with made.reading() as connection:
+            before = connection.execute(select(totals)).all()
+        monkeypatch.undo()
+        made.open()
+        with made.writing() as connection:
+            assert connection.execute(select(totals)).all() == before
+            assert book.close_crashed(connection, ["dead"], 8000.0) == 1
+            book.enter(connection, [ended(3), ended(4)], careful=True)
+        with made.reading() as connection:
+            assert verify(connection).problems == []
+            assert connection.execute(select(func.count()).select_from(legs)).scalar() == 4
+            counted = select(func.sum(totals.c.streams)).where(totals.c.dimension == "all")
+            assert int(connection.execute(counted).scalar_one()) == 4
+        assert {index["name"] for index in inspect(made.engine).get_indexes("legs")} >= {"legs_stream", "legs_ended"}
         made.close()
 
 

@@ -19,6 +19,14 @@ __all__ = ["close_crashed", "dead_instances", "end_lease", "enter", "forget_text
 _MOST_IN: Final = 500
 """Values of one ``IN``."""
 
+_UNKNOWN: Final[dict[str, Any]] = dict.fromkeys(
+    (
+        *("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "audio_tokens"),
+        *("delivered", "status", "retries", "bytes_in", "bytes_out"),
+    )
+)
+"""What only the gateway that died could have told."""
+
 
 def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> None:
     """Write entries, in one transaction, each once.
@@ -103,7 +111,7 @@ def _crashed(row: Any, now: float) -> LegRow:
         framing=row["framing"],
         started_at=row["started_at"],
         ended_at=max(now, row["started_at"]),
-        estimated=1,
+        **_UNKNOWN,
         reason=GATEWAY_CRASH,
     )
 

@@ -33,6 +33,8 @@ PATIENCE: Final = 5.0
 SLOWEST: Final = 120
 """Seconds that one statement may take on PostgreSQL."""
 
+_HEAD: Final = "head"
+
 _LOCK: Final = 0x71DE6A7E
 """The advisory lock of writers on PostgreSQL; SQLite has one writer anyway."""
 
@@ -207,4 +209,4 @@ def _upgrade(connection: Connection) -> None:
     config.set_main_option("script_location", "tidegate.ledger:migrations")
     config.set_main_option("path_separator", "os")
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    command.upgrade(config, _HEAD)
