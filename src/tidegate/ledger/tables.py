@@ -82,7 +82,6 @@ legs = Table(
     Column("bytes_in", BigInteger),
     Column("bytes_out", BigInteger),
     Column("safety", Text),
-    Index("legs_stream", "stream_id"),
     Index("legs_ended", "ended_at"),
 )
 """One row for each leg of a stream: each try that was made for it. ``id`` is the stream's, a slash, and the leg's
@@ -155,6 +154,6 @@ totals = Table(
     sqlite_with_rowid=False,
 )
 """Sums over ``legs`` by hour (``ended_at`` // 3600) and, one at a time, by everything (``all``), ``key``, ``model`` and
-each ``tag`` (``name=value``). A trigger of the database keeps them, so they hold whoever inserts. The primary key is
-the order in which reports group, which is why a report over a million legs needs no sorting.
+each ``tag`` (``name=value``). They are changed in the transaction in which legs come and go (``sums.py``). The primary
+key is the order in which reports group, which is why a report over a million legs needs no sorting.
 """
