@@ -17,7 +17,7 @@ from tests.ledger.rows import begun, ended, leg_row
 from tidegate.errors import ConfigError
 from tidegate.ledger import book
 from tidegate.ledger.audit import append
-from tidegate.ledger.database import Database, LedgerAway, check_url, revisions
+from tidegate.ledger.database import _VERSION, Database, LedgerAway, _upgrade, check_url, revisions
 from tidegate.ledger.entries import Ended
 from tidegate.ledger.tables import begins, legs, meta, metadata, totals
 from tidegate.ledger.verify import verify
@@ -33,6 +33,63 @@ class TestOpening:
             indexed = {tuple(index["column_names"]) for index in found.get_indexes(table.name)}
             wanted = {tuple(column.name for column in index.columns) for index in table.indexes}
             assert wanted <= indexed
+
+    def test_a_new_ledger_is_what_every_migration_in_turn_makes_of_an_empty_database(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        """So that a new one needs no Alembic."""
+        shapes = []
+        for migrated in (False, True):
+            made = Database(url)
+            with made.writing() as connection:
+                if migrated:
+                    for table in (*metadata.sorted_tables, _VERSION):
+                        table.drop(connection)
+                    _upgrade(connection)
+            made.open()
+            found = inspect(made.engine)
+            shapes.append(
+                {
+                    name: (
+                        [
+                            (each["name"], str(each["type"]), each["nullable"], each["default"])
+                            for each in found.get_columns(name)
+                        ],
+                        found.get_pk_constraint(name)["constrained_columns"],
+                        sorted((index["column_names"], bool(index["unique"])) for index in found.get_indexes(name)),
+                        sorted(unique["column_names"] for unique in found.get_unique_constraints(name)),
+                    )
+                    for name in found.get_table_names()
+                }
+            )
+            if made.sqlite:
+                with made.reading() as connection:
+                    told = text("SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE name = 'totals'")
+                    assert connection.execute(told).scalar() == 1
+                    told = text("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'")
+                    assert connection.execute(told).scalar() == 0
+            made.close()
+        assert shapes[0] == shapes[1]
+
+    def test_a_new_ledger_is_made_and_written_without_alembic_and_the_other_database(self, tmp_path: Path) -> None:
+        """Memory is what a gateway is small by."""
+        program = """
+import sys
+from tidegate.ledger import book
+from tidegate.ledger.database import Database
+from tidegate.ledger.writer import Writer
+
+made = Database(sys.argv[1])
+made.open()
+with made.writing() as connection:
+    book.renew_lease(connection, "a", "b", 1.0)
+print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm") if name in sys.modules])
+"""
+        url = f"sqlite:///{tmp_path}/t.db"
+        done = subprocess.run(
+            [sys.executable, "-c", program, url], check=True, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.strip() == "[]"
 
     def test_again_changes_nothing(self, database: Database) -> None:
         with database.writing() as connection:
@@ -110,13 +167,13 @@ class TestOpening:
 
 
 class TestUpgrade:
-    def test_a_ledger_of_the_first_version_keeps_its_rows_and_their_seals(
-        self, url: str, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    def test_a_ledger_of_the_first_version_keeps_its_rows_and_their_seals(self, url: str) -> None:
         """Rows, totals and indexes are there as before; figures may be unknown from then on."""
         made = Database(url)
-        monkeypatch.setattr("tidegate.ledger.database._HEAD", "0001")
-        made.open()
+        if made.sqlite:
+            made._make_file()
+        with made.writing() as connection:
+            _upgrade(connection, "0001")
         assert not {each["name"]: each for each in inspect(made.engine).get_columns("legs")}["delivered"]["nullable"]
         with made.writing() as connection:
             rows = [leg_row(1), leg_row(2, estimated=1)]
@@ -125,7 +182,6 @@ class TestUpgrade:
             append(connection, [book._record(Ended(legs=[row]), again=False) for row in rows])
         with made.reading() as connection:
             before = connection.execute(select(totals)).all()
-        monkeypatch.undo()
         made.open()
         with made.writing() as connection:
             assert connection.execute(select(totals)).all() == before

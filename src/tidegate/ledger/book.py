@@ -7,12 +7,11 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from tidegate.ledger.audit import Entry, append
 from tidegate.ledger.entries import GATEWAY_CRASH, Begun, Ended, Item, LegRow, digest
 from tidegate.ledger.statements import delete as drop
-from tidegate.ledger.statements import insert
+from tidegate.ledger.statements import insert, replace
 from tidegate.ledger.sums import count
 from tidegate.ledger.tables import begins, instances, legs, texts
 
@@ -63,12 +62,7 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
 
 def renew_lease(connection: Connection, instance: str, host: str, until: float) -> None:
     """This gateway lives, and will be taken for alive until then."""
-    connection.execute(
-        (sqlite if connection.dialect.name == "sqlite" else postgresql)
-        .insert(instances)
-        .on_conflict_do_update(index_elements=["id"], set_={"lease_until": until, "host": host}),
-        {"id": instance, "host": host, "lease_until": until},
-    )
+    replace(connection, instances, [(instance, host, until)])
 
 
 def end_lease(connection: Connection, names: Sequence[str]) -> None:

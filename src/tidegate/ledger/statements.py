@@ -7,9 +7,8 @@ from functools import cache
 from typing import Any
 
 from sqlalchemy import Column, Connection, Dialect, Table
-from sqlalchemy.dialects import postgresql, sqlite
 
-__all__ = ["add", "delete", "insert"]
+__all__ = ["add", "delete", "insert", "replace"]
 
 Row = tuple[Any, ...]
 
@@ -25,6 +24,11 @@ def insert(connection: Connection, table: Table, rows: Sequence[Row], *, known: 
 def add(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
     """As :func:`insert`; where a row is there already, the columns that are not its key become the sums."""
     _execute(connection, _add(table, connection.dialect), rows)
+
+
+def replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """As :func:`insert`; where a row is there already, it becomes this one."""
+    _execute(connection, _replace(table, connection.dialect), rows)
 
 
 def delete(connection: Connection, column: Column[Any], values: Sequence[str]) -> None:
@@ -65,8 +69,22 @@ def _add(table: Table, dialect: Dialect) -> Statement:
     return _compiled(statement.on_conflict_do_update(index_elements=table.primary_key, set_=sums), table, dialect)
 
 
+@cache
+def _replace(table: Table, dialect: Dialect) -> Statement:
+    statement = _kind(dialect).insert(table)
+    given = {column.name: statement.excluded[column.name] for column in table.columns if not column.primary_key}
+    return _compiled(statement.on_conflict_do_update(index_elements=table.primary_key, set_=given), table, dialect)
+
+
 def _kind(dialect: Dialect) -> Any:
-    return sqlite if dialect.name == "sqlite" else postgresql
+    # Imported when it is used: either is megabytes.
+    if dialect.name == "sqlite":
+        from sqlalchemy.dialects import sqlite
+
+        return sqlite
+    from sqlalchemy.dialects import postgresql
+
+    return postgresql
 
 
 def _compiled(statement: Any, table: Table, dialect: Dialect) -> Statement:
