@@ -424,7 +424,7 @@ def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], o
         rows = connection.execute(select(legs)).mappings().all()
         assert verify(connection).problems == []
         assert connection.execute(select(begins)).all() == []
-        told = list(usage(connection, Query(by="reason")))
+        reported = list(usage(connection, Query(by="reason")))
     database.close()
     assert len(rows) == sum(record.retries + 1 for record in records)
     final = {row["stream_id"]: row for row in rows if row["final"]}
@@ -452,8 +452,8 @@ def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], o
             kept += row["output_tokens"]
     assert kept == delivered > 0
     # What is reported is what the rows add up to, and each stream is in it once.
-    assert sum(each["output_tokens"] for each in told) == sum(row["output_tokens"] for row in rows)
-    assert sum(each["streams"] for each in told) == len(records)
+    assert sum(each["output_tokens"] for each in reported) == sum(row["output_tokens"] for row in rows)
+    assert sum(each["streams"] for each in reported) == len(records)
 
 
 def kinds(lives: list[Life]) -> Iterator[str]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from tidegate.policy.windows import Purse, Window
+from tidegate.policy.windows import SPAN, Purse, Window, bucket_of
 
 __all__ = ["NO_END", "Ask", "Grant", "Kind", "Limits", "Meter", "Refusal", "Standing"]
 
@@ -150,14 +150,14 @@ class Grant:
     def unused(self, tokens: int) -> list[tuple[int, int, int]]:
         """What to take back of each window when ``tokens`` were used in all: (index, bucket, amount), newest first."""
         back = []
-        over: dict[int, int] = {}
+        meters = self.meters
+        over = [charged - tokens for charged in self.charged]
         for index, bucket, amount in reversed(self.marks):
-            if self.meters[index].kind is _TOKENS:
-                left = over.get(index, self.charged[index] - tokens)
-                some = min(amount, left)
-                if some > 0:
-                    back.append((index, bucket, some))
-                    over[index] = left - some
+            left = over[index]
+            if left > 0 and meters[index][0] is _TOKENS:
+                some = amount if amount < left else left
+                back.append((index, bucket, some))
+                over[index] = left - some
         return back
 
 
@@ -192,7 +192,9 @@ class Limits:
         """All of it, or why not. A refusal's wait is that of the meter which takes longest."""
         worst: Refusal | None = None
         windows: list[Window | None] = []
-        wanted = ask.prompt + ask.output
+        prompt = ask.prompt
+        wanted = prompt + ask.output
+        oldest = bucket_of(now) - SPAN
         for meter in meters:
             kind, subject, limit, _, resets = meter
             window = refusal = None
@@ -202,12 +204,16 @@ class Limits:
             elif kind is _BUDGET:
                 if self._purse(meter).used >= limit:
                     refusal = Refusal(meter, resets)
-            elif kind is _TOKENS and ask.prompt > limit:
+            elif kind is _TOKENS and prompt > limit:
                 refusal = Refusal(meter, None, never=True)
             else:
-                window = self._window(meter)
+                window = (self._requests if kind is _REQUESTS else self._tokens).get(subject)
+                if window is None:
+                    window = self._window(meter)
+                elif window.oldest < oldest:
+                    window.slide(now)
                 amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
-                if window.slide(now) + amount > limit:
+                if window.used + amount > limit:
                     refusal = Refusal(meter, window.wait(amount, limit, now))
             windows.append(window)
             if refusal is not None and (worst is None or _longer(refusal, worst)):
@@ -229,6 +235,7 @@ class Limits:
         grant = Grant(meters, ask)
         grant.windows = windows
         charged, marks, live = grant.charged, grant.marks, self._live
+        bucket = bucket_of(now)
         least: dict[Kind, tuple[int, int, Window]] = {}
         wanted = ask.prompt + ask.output
         for index, meter in enumerate(grant.meters):
@@ -237,7 +244,7 @@ class Limits:
             if window is not None:
                 amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
                 charged[index] = amount
-                marks.append((index, window.add(amount, now), amount))
+                marks.append((index, window.add(amount, bucket), amount))
                 left = limit - window.used
                 known = least.get(kind)
                 if known is None or left < known[0]:
@@ -291,7 +298,7 @@ class Limits:
         if meter.kind is _BUDGET:
             self._purse(meter).held += amount
         else:
-            grant.marks.append((index, self._window(meter).add(amount, now), amount))
+            grant.marks.append((index, self._window(meter).add(amount, bucket_of(now)), amount))
 
     def settle(self, grant: Grant, tokens: int, cost: int, now: int) -> None:
         """The stream is over: so many tokens, prompt and output, and so many nano-dollars were used. Once counts."""
@@ -305,9 +312,9 @@ class Limits:
             # The same as of the meter now, or one that was forgotten together with all that it had counted.
             window.take_back(bucket, amount)
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
-            kind = meter.kind
+            kind = meter[0]
             if kind is _STREAMS:
-                self._leave(meter.subject)
+                self._leave(meter[1])
             elif kind is _BUDGET:
                 purse = self._purse(meter)
                 purse.held -= charged
@@ -315,7 +322,7 @@ class Limits:
             elif kind is _TOKENS and tokens > charged:
                 window = self._window(meter)
                 window.slide(now)
-                window.add(tokens - charged, now)
+                window.add(tokens - charged, bucket_of(now))
 
     def _leave(self, subject: str) -> None:
         left = self._live[subject] - 1
