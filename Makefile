@@ -75,11 +75,12 @@ docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
 bench: $(LOCAL) ## measure beside the peers
-	@scripts/debian-packages nginx-light
+	@scripts/debian-packages nginx-light postgresql redis-server
 	@$(PIP) --group bench
 	$(BIN)/python -m bench --install
 	$(BIN)/python -m bench.client
 	$(BIN)/python -m bench.terminal
+	$(BIN)/python -m bench.ledger
 
 bench-web: $(STAMP) $(WEB) ## measure the renderer beside its peers, and the client, in Chromium
 	@scripts/debian-packages chromium

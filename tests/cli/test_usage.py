@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from tests.ledger.rows import ended
+from tests.ledger.rows import begun, ended
 from tidegate.cli import cli
 from tidegate.ledger import book
 from tidegate.ledger.database import Database
@@ -52,6 +52,22 @@ def test_json_is_a_list_of_objects(config: Path) -> None:
 def test_csv_has_a_head_and_no_formula(config: Path) -> None:
     rows = list(csv.DictReader(StringIO(ran("usage", "--format", "csv", "-c", config).stdout)))
     assert [(row["key"], row["cost"]) for row in rows] == [("'=other", ""), ("app", "1.5e-06")]
+
+
+def test_what_is_unknown_is_a_dash_null_and_nothing(config: Path, tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    with database.writing() as connection:
+        book.enter(connection, [begun(3, "dead")], careful=True)
+        book.close_crashed(connection, ["dead"], 7300.0)
+    database.close()
+    asked = ("usage", "--by", "reason", "--reason", "gateway_crash", "--config", config)
+    head, line = ran(*asked).stdout.splitlines()
+    names = ["reason", "streams", "prompt", "output", "cost", "$", "unknown", "estimated"]
+    assert (head.split()[:8], line.split()[:7]) == (names, ["gateway_crash", "1", "-", "-", "-", "1", "-"])
+    (row,) = json.loads(ran(*asked, "--format", "json").stdout)
+    assert (row["prompt_tokens"], row["output_tokens"], row["cost"], row["unknown"]) == (None, None, None, 1)
+    (cells,) = csv.DictReader(StringIO(ran(*asked, "--format", "csv").stdout))
+    assert (cells["prompt_tokens"], cells["output_tokens"], cells["cost"], cells["unknown"]) == ("", "", "", "1")
 
 
 def test_names_that_clients_chose_cannot_steer_a_terminal(config: Path) -> None:

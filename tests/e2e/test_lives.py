@@ -30,6 +30,7 @@ from tests.fakes.loop import timers_left
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.ledger.database import Database
 from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.report import Query, usage
 from tidegate.ledger.tables import begins, legs
 from tidegate.ledger.verify import verify
 from tidegate.policy.options import LimitOptions
@@ -423,6 +424,7 @@ def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], o
         rows = connection.execute(select(legs)).mappings().all()
         assert verify(connection).problems == []
         assert connection.execute(select(begins)).all() == []
+        reported = list(usage(connection, Query(by="reason")))
     database.close()
     assert len(rows) == sum(record.retries + 1 for record in records)
     final = {row["stream_id"]: row for row in rows if row["final"]}
@@ -432,6 +434,7 @@ def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], o
     sent = Counter[str]()
     for truth in truths:
         sent[truth.model] = max(sent[truth.model], truth.tokens)
+    kept = delivered = 0
     for record in records:
         row, life = final[record.stream_id], by_model[record.model]
         about = f"{life}; {dict(row)}; {record}"
@@ -445,6 +448,12 @@ def audit(lives: list[Life], records: list[StreamRecord], truths: list[Truth], o
         assert long or row["output_tokens"] <= max(sent[record.model] + _uncounted(life), told), about
         if whole and not _uncounted(life) and not long:
             assert row["output_tokens"] == row["delivered"] == life.tokens, about
+            delivered += life.tokens
+            kept += row["output_tokens"]
+    assert kept == delivered > 0
+    # What is reported is what the rows add up to, and each stream is in it once.
+    assert sum(each["output_tokens"] for each in reported) == sum(row["output_tokens"] for row in rows)
+    assert sum(each["streams"] for each in reported) == len(records)
 
 
 def kinds(lives: list[Life]) -> Iterator[str]:

@@ -43,11 +43,6 @@ def leg_row(number: int, **given: Any) -> LegRow:
     return msgspec.structs.replace(LEG, **{"id": f"{stream}/0", "stream_id": stream, **given})
 
 
-def leg(number: int, **given: Any) -> dict[str, Any]:
-    """The same as a row of ``legs``."""
-    return msgspec.structs.asdict(leg_row(number, **given))
-
-
 def ended(number: int, **given: Any) -> Ended:
     """Its end."""
     return Ended(legs=[leg_row(number, **given)])

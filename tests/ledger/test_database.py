@@ -8,14 +8,19 @@ import sys
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
-from sqlalchemy import inspect, select, text
+from sqlalchemy import func, inspect, select, text
 
 from tests.fakes.postgres import Postgres
-from tests.ledger.rows import leg
+from tests.ledger.rows import begun, ended, leg_row
 from tidegate.errors import ConfigError
-from tidegate.ledger.database import Database, LedgerAway, check_url, revisions
-from tidegate.ledger.tables import legs, meta, metadata, totals
+from tidegate.ledger import book
+from tidegate.ledger.audit import append
+from tidegate.ledger.database import _VERSION, Database, LedgerAway, _upgrade, check_url, revisions
+from tidegate.ledger.entries import Ended
+from tidegate.ledger.tables import begins, legs, meta, metadata, totals
+from tidegate.ledger.verify import verify
 
 
 class TestOpening:
@@ -28,6 +33,63 @@ class TestOpening:
             indexed = {tuple(index["column_names"]) for index in found.get_indexes(table.name)}
             wanted = {tuple(column.name for column in index.columns) for index in table.indexes}
             assert wanted <= indexed
+
+    def test_a_new_ledger_is_what_every_migration_in_turn_makes_of_an_empty_database(
+        self, url: str, tmp_path: Path
+    ) -> None:
+        """So that a new one needs no Alembic."""
+        shapes = []
+        for migrated in (False, True):
+            made = Database(url)
+            with made.writing() as connection:
+                if migrated:
+                    for table in (*metadata.sorted_tables, _VERSION):
+                        table.drop(connection)
+                    _upgrade(connection)
+            made.open()
+            found = inspect(made.engine)
+            shapes.append(
+                {
+                    name: (
+                        [
+                            (each["name"], str(each["type"]), each["nullable"], each["default"])
+                            for each in found.get_columns(name)
+                        ],
+                        found.get_pk_constraint(name)["constrained_columns"],
+                        sorted((index["column_names"], bool(index["unique"])) for index in found.get_indexes(name)),
+                        sorted(unique["column_names"] for unique in found.get_unique_constraints(name)),
+                    )
+                    for name in found.get_table_names()
+                }
+            )
+            if made.sqlite:
+                with made.reading() as connection:
+                    told = text("SELECT sql LIKE '%WITHOUT ROWID%' FROM sqlite_master WHERE name = 'totals'")
+                    assert connection.execute(told).scalar() == 1
+                    told = text("SELECT count(*) FROM sqlite_master WHERE type = 'trigger'")
+                    assert connection.execute(told).scalar() == 0
+            made.close()
+        assert shapes[0] == shapes[1]
+
+    def test_a_new_ledger_is_made_and_written_without_alembic_and_the_other_database(self, tmp_path: Path) -> None:
+        """Memory is what a gateway is small by."""
+        program = """
+import sys
+from tidegate.ledger import book
+from tidegate.ledger.database import Database
+from tidegate.ledger.writer import Writer
+
+made = Database(sys.argv[1])
+made.open()
+with made.writing() as connection:
+    book.renew_lease(connection, "a", "b", 1.0)
+print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchemy.orm") if name in sys.modules])
+"""
+        url = f"sqlite:///{tmp_path}/t.db"
+        done = subprocess.run(
+            [sys.executable, "-c", program, url], check=True, capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout.strip() == "[]"
 
     def test_again_changes_nothing(self, database: Database) -> None:
         with database.writing() as connection:
@@ -104,6 +166,36 @@ class TestOpening:
         made.close()
 
 
+class TestUpgrade:
+    def test_a_ledger_of_the_first_version_keeps_its_rows_and_their_seals(self, url: str) -> None:
+        """Rows, totals and indexes are there as before; figures may be unknown from then on."""
+        made = Database(url)
+        if made.sqlite:
+            made._make_file()
+        with made.writing() as connection:
+            _upgrade(connection, "0001")
+        assert not {each["name"]: each for each in inspect(made.engine).get_columns("legs")}["delivered"]["nullable"]
+        with made.writing() as connection:
+            rows = [leg_row(1), leg_row(2, estimated=1)]
+            connection.execute(legs.insert(), [msgspec.structs.asdict(row) for row in rows])
+            connection.execute(begins.insert(), msgspec.structs.asdict(begun(3, "dead")))
+            append(connection, [book._record(Ended(legs=[row]), again=False) for row in rows])
+        with made.reading() as connection:
+            before = connection.execute(select(totals)).all()
+        made.open()
+        with made.writing() as connection:
+            assert connection.execute(select(totals)).all() == before
+            assert book.close_crashed(connection, ["dead"], 8000.0) == 1
+            book.enter(connection, [ended(3), ended(4)], careful=True)
+        with made.reading() as connection:
+            assert verify(connection).problems == []
+            assert connection.execute(select(func.count()).select_from(legs)).scalar() == 4
+            counted = select(func.sum(totals.c.streams)).where(totals.c.dimension == "all")
+            assert int(connection.execute(counted).scalar_one()) == 4
+        assert {index["name"] for index in inspect(made.engine).get_indexes("legs")} >= {"legs_ended"}
+        made.close()
+
+
 class TestUrl:
     @pytest.mark.parametrize(
         ("url", "problem"),
@@ -146,26 +238,3 @@ class TestTransactions:
             with database.writing() as writer:
                 writer.execute(meta.insert(), {"name": "a", "value": "1"})
             assert reader.execute(select(meta.c.name)).all() == []
-
-
-class TestTotals:
-    def test_every_leg_is_counted_once_in_each_dimension(self, database: Database) -> None:
-        rows = [
-            leg(1),
-            leg(2, reason="length", cost=None, estimated=1),
-            leg(3, final=0, reason="upstream_error", prompt_tokens=0, output_tokens=0, cost=None),
-            leg(4, tags='{"team":"blue","project":"x"}', ended_at=10800.0),
-        ]
-        with database.writing() as connection:
-            connection.execute(legs.insert(), rows)
-        with database.reading() as connection:
-            found = connection.execute(
-                select(totals).order_by(totals.c.dimension, totals.c.value, totals.c.reason, totals.c.hour)
-            ).all()
-        by = {(row.dimension, row.value, row.reason, row.hour): row for row in found}
-        assert by[("all", "", "stop", 2)][4:] == (1, 10, 1, 5, 0, 1500, 0, 0)
-        assert by[("all", "", "length", 2)][4:] == (1, 10, 1, 5, 0, 0, 1, 1)
-        assert by[("key", "app", "upstream_error", 2)].streams == 0
-        assert by[("tag", "team=blue", "stop", 3)].streams == 1
-        assert by[("tag", "project=x", "stop", 3)].streams == 1
-        assert sum(row.streams for row in found if row.dimension == "model") == 3

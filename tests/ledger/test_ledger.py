@@ -6,16 +6,17 @@ from decimal import Decimal
 
 from sqlalchemy import select
 
-from tests.ledger.rows import leg
+from tests.ledger.rows import ended
+from tidegate.ledger import book
 from tidegate.ledger.database import Database
 from tidegate.ledger.ledger import Ledger
-from tidegate.ledger.tables import audit, legs
+from tidegate.ledger.tables import audit
 
 
 def test_spending_is_counted_by_key_and_by_tag_since_an_hour(database: Database) -> None:
-    rows = [leg(1, cost=1_500), leg(2, cost=None), leg(3, key_id="other", cost=2_000), leg(4, ended_at=9.0, cost=9_000)]
+    items = [ended(1), ended(2, cost=None), ended(3, key_id="other", cost=2_000), ended(4, ended_at=9.0, cost=9_000)]
     with database.writing() as connection:
-        connection.execute(legs.insert(), rows)
+        book.enter(connection, items, careful=False)
     ledger = Ledger(database)
     assert ledger.spent(key="app", since=7200.0) == Decimal("1.5")
     assert ledger.spent(key="app", since=0.0) == Decimal("10.5")

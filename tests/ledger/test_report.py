@@ -8,12 +8,15 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from sqlalchemy import select
 
-from tests.ledger.rows import ended
+from tests.ledger.rows import begun, ended
 from tidegate.ledger import book
 from tidegate.ledger.database import Database
 from tidegate.ledger.entries import Ended
 from tidegate.ledger.report import GROUPS, Group, Query, since_of, usage
+from tidegate.ledger.tables import legs
+from tidegate.ledger.verify import verify
 
 NOW = 1_790_000_000.0
 
@@ -69,8 +72,8 @@ def test_every_figure_is_what_the_rows_say(database: Database, since: float | No
         for row in found:
             rows = [item.legs[0] for item in wanted[row[by]]]
             assert row["streams"] == len(rows)
-            assert row["prompt_tokens"] == sum(leg.prompt_tokens for leg in rows)
-            assert row["output_tokens"] == sum(leg.output_tokens for leg in rows)
+            assert row["prompt_tokens"] == sum(leg.prompt_tokens or 0 for leg in rows)
+            assert row["output_tokens"] == sum(leg.output_tokens or 0 for leg in rows)
             costs = [leg.cost for leg in rows if leg.cost is not None]
             assert row["cost"] is None or row["cost"] == pytest.approx(sum(costs) / 1e9)
             assert (row["cost"] is None) == (not sum(costs) and row["unpriced"] > 0)
@@ -81,6 +84,45 @@ def test_every_figure_is_what_the_rows_say(database: Database, since: float | No
             if by == "model":
                 middle = sorted(leg.ttft or 0.0 for leg in rows)[round((len(rows) - 1) / 2)]
                 assert row["ttft_p50"] == pytest.approx(middle, abs=1e-6)
+
+
+def test_what_nobody_knows_is_in_no_sum_and_is_counted(database: Database) -> None:
+    """Not even what a former version wrote of it, which was zero and estimated."""
+    with database.writing() as connection:
+        streams = [begun(number, "dead") for number in (1, 2)]
+        book.enter(connection, [*streams, ended(3, ended_at=8000.0)], careful=False)
+        assert book.close_crashed(connection, ["dead"], 8000.0) == 2
+        zeros = {"prompt_tokens": 0, "output_tokens": 0, "cached_tokens": 0, "estimated": 1, "cost": None}
+        book.enter(
+            connection, [ended(4, reason="gateway_crash", key_id="old", ended_at=8000.0, **zeros)], careful=False
+        )
+    for since in (None, 7990.0):
+        app, old = told(database, Query(since=since))
+        assert (app["streams"], app["unknown"], app["prompt_tokens"], app["output_tokens"]) == (3, 2, 10, 5)
+        assert (app["cost"], app["unpriced"], app["estimated_share"]) == (1.5e-6, 0, 0.0)
+        crash, stop = told(database, Query(by="reason", since=since))
+        assert (stop["reason"], stop["unknown"], stop["prompt_tokens"]) == ("stop", 0, 10)
+        for lost in (crash, old):
+            assert (lost["unknown"], lost["unpriced"]) == (lost["streams"], 0)
+            names = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "cost", "estimated_share")
+            assert [lost[name] for name in names] == [None] * 6
+    with database.reading() as connection:
+        rows = connection.execute(select(legs).where(legs.c.key_id == "app", legs.c.reason == "gateway_crash"))
+        for row in rows.mappings():
+            assert [row[name] for name in ("prompt_tokens", "output_tokens", "delivered", "bytes_out", "cost")] == [
+                None
+            ] * 5
+        assert verify(connection).problems == []
+
+
+def test_percentiles_say_how_many_answers_they_are_of(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The latest ones."""
+    monkeypatch.setattr("tidegate.ledger.report.MOST_TIMES", 3)
+    rows = [ended(number, model=f"m{number % 2}", ended_at=8000.0 + number, ttft=float(number)) for number in range(6)]
+    with database.writing() as connection:
+        book.enter(connection, rows, careful=False)
+    first, second = told(database, Query(by="model"))
+    assert (first["timed"], first["ttft_p99"], second["timed"], second["ttft_p50"]) == (1, 4.0, 2, 3.0)
 
 
 def test_an_empty_ledger_has_nothing_to_tell(database: Database) -> None:

@@ -13,7 +13,7 @@ def test_a_minute_is_whole_buckets() -> None:
 
 def test_what_is_counted_at_a_buckets_end_counts_for_a_minute() -> None:
     window = Window()
-    window.add(5, GRAIN - 1)
+    window.add(5, bucket_of(GRAIN - 1))
     assert window.slide(GRAIN - 1 + MINUTE) == 5
     assert window.slide(GRAIN + MINUTE) == 0
 
@@ -22,13 +22,13 @@ def test_memory_does_not_grow_with_the_limit() -> None:
     window = Window()
     for now in range(0, 3 * MINUTE, 7):
         window.slide(now)
-        window.add(1, now)
+        window.add(1, bucket_of(now))
     assert len(window._marks) <= SPAN + 1
 
 
 def test_a_clock_that_goes_back_counts_in_the_last_bucket() -> None:
     window = Window()
-    window.add(1, 10 * GRAIN)
+    window.add(1, 10)
     assert window.add(1, 0) == 10
     assert window.used == 2
 
@@ -36,7 +36,7 @@ def test_a_clock_that_goes_back_counts_in_the_last_bucket() -> None:
 def test_what_is_taken_back_of_a_bucket_in_the_middle() -> None:
     window = Window()
     for now in (0, GRAIN, 3 * GRAIN):
-        window.add(10, now)
+        window.add(10, bucket_of(now))
     window.take_back(1, 4)
     window.take_back(2, 4)
     window.take_back(-1, 4)
@@ -60,7 +60,7 @@ def test_a_purse_has_used_what_is_spent_and_held() -> None:
 def test_the_wait_is_until_enough_of_the_oldest_is_gone() -> None:
     window = Window()
     for at, amount in ((0, 3), (10 * GRAIN, 3), (20 * GRAIN, 3)):
-        window.add(amount, at)
+        window.add(amount, bucket_of(at))
     now = 20 * GRAIN
     assert window.wait(1, 10, now) == 0
     assert window.wait(4, 10, now) == (SPAN + 1) * GRAIN - now

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
+
+import pytest
+
 from tests.telemetry.records import record
 from tidegate.events import Usage
 from tidegate.policy.options import PriceOptions
-from tidegate.policy.prices import Prices
+from tidegate.policy.prices import Prices, Rates
 from tidegate.policy.routing import Router, RouteSpec
 from tidegate.server.admission import Price
 from tidegate.server.costs import Costs
@@ -34,6 +38,32 @@ def test_a_model_without_a_price_or_a_route_has_none_and_that_is_said_once() -> 
     costs = Costs(PRICES, lambda: ROUTER)
     assert [costs.expected(name) for name in ("free", "free", "nowhere")] == [None, None, None]
     assert costs._unpriced == {"free", "nowhere"}
+
+
+def test_a_price_is_asked_for_again_after_a_minute_and_when_the_routes_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [6000.0]
+    monkeypatch.setattr("tidegate.server.costs.time.time", lambda: now[0])
+    asked: list[str] = []
+
+    def table(model: str, upstream: str, at: float | None) -> Rates:
+        asked.append(upstream)
+        return Rates(input=Decimal(len(asked)), output=Decimal(1))
+
+    router = [ROUTER]
+    costs = Costs(Prices((), table), lambda: router[0])
+    assert [costs.expected("big") for _ in range(3)] == [Price(1000.0, 1000.0)] * 3
+    now[0] += 60
+    assert costs.expected("big") == Price(2000.0, 1000.0)
+    router[0] = Router((RouteSpec(name="third", models=("big",)),))
+    assert costs.expected("big") == Price(3000.0, 1000.0)
+    assert asked == ["second", "second", "third"]
+
+
+def test_the_models_that_clients_make_up_are_not_all_remembered() -> None:
+    costs = Costs(PRICES, lambda: ROUTER)
+    for number in range(2000):
+        costs.expected(f"m{number}")
+    assert len(costs._known) <= 512
 
 
 def test_after_a_stream_it_is_what_the_upstream_that_answered_takes() -> None:

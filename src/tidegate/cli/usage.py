@@ -18,6 +18,7 @@ _SHOWN = {
     "prompt_tokens": "prompt",
     "output_tokens": "output",
     "cost": "cost $",
+    "unknown": "unknown",
     "estimated_share": "estimated",
     "completion_ratio": "completed",
     "cancel_ratio": "cancelled",
@@ -27,6 +28,7 @@ _SHOWN = {
     "tpot_p50": "tpot p50",
     "tpot_p95": "p95",
     "tpot_p99": "p99",
+    "timed": "of latest",
 }
 
 
@@ -44,10 +46,12 @@ def usage(by: str, since: str | None, reason: str | None, form: str, file: str |
     \b
       tidegate usage                                      every key since the beginning
       tidegate usage --by tag --since 30d                 what each team cost this month
-      tidegate usage --by model                           with percentiles of TTFT and TPOT, in seconds
+      tidegate usage --by model                           with percentiles of TTFT and TPOT, in seconds, of at
+                                                          most the latest 100,000 answers
       tidegate usage --reason client_cancel --format csv  cancelled streams, for the provider's bill
 
-    Costs are in US dollars. A model without a price is unpriced, not free: its cost is "-" (null in JSON).
+    Costs are in US dollars. A model without a price is unpriced, not free: its cost is "-" (null in JSON). What a
+    stream used whose gateway died is unknown: it is in no sum, and "unknown" counts such streams.
     """
     from tidegate.cli.ledger import opened_ledger
     from tidegate.ledger.report import Group, Query, since_of

@@ -8,15 +8,16 @@ cuts off the end is found by ``meta``'s ``audit.head``, or by a head that was no
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring_ascii as _q
 from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, select
 
+from tidegate.ledger.statements import insert
 from tidegate.ledger.tables import audit, meta
 
 __all__ = ["GENESIS", "HEAD", "Entry", "append", "seal"]
@@ -65,18 +66,10 @@ def append(connection: Connection, entries: Sequence[Entry], *, careful: bool = 
     rows = []
     for entry in fresh:
         seq += 1
-        row = {
-            "seq": seq,
-            "id": entry.id,
-            "at": entry.at,
-            "action": entry.action,
-            "actor": entry.actor,
-            "subject": entry.subject,
-            "detail": _encode(entry.detail).decode(),
-        }
-        before = row["hash"] = seal(before, row)
-        rows.append(row)
-    connection.execute(audit.insert(), rows)
+        detail = _encode(entry.detail).decode()
+        before = _sealed(before, seq, entry.id, entry.at, entry.action, entry.actor, entry.subject, detail)
+        rows.append((seq, entry.id, entry.at, entry.action, entry.actor, entry.subject, detail, before))
+    insert(connection, audit, rows)
     if head is None:
         connection.execute(meta.insert(), {"name": HEAD, "value": f"{seq}:{before}"})
     else:
@@ -95,5 +88,10 @@ def _fresh(connection: Connection, entries: Sequence[Entry]) -> list[Entry]:
 
 def seal(before: str, row: Mapping[str, Any]) -> str:
     """The hash of a record that comes after one with the hash ``before``."""
-    sealed = [before, *(row[name] for name in ("seq", "id", "at", "action", "actor", "subject", "detail"))]
-    return hashlib.sha256(json.dumps(sealed, ensure_ascii=True, separators=(",", ":")).encode()).hexdigest()
+    return _sealed(before, *(row[name] for name in ("seq", "id", "at", "action", "actor", "subject", "detail")))
+
+
+def _sealed(before: str, seq: int, id_: str, at: float, action: str, actor: str, subject: str, detail: str) -> str:
+    # What json.dumps([before, seq, …], separators=(",", ":")) gives, at a third of its cost; a test compares them.
+    text = f'["{before}",{seq},{_q(id_)},{float(at)!r},{_q(action)},{_q(actor)},{_q(subject)},{_q(detail)}]'
+    return hashlib.sha256(text.encode()).hexdigest()

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from functools import cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, Dialect, Table, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, delete, select
 
 from tidegate.ledger.audit import Entry, append
 from tidegate.ledger.entries import GATEWAY_CRASH, Begun, Ended, Item, LegRow, digest
+from tidegate.ledger.statements import delete as drop
+from tidegate.ledger.statements import insert, replace
+from tidegate.ledger.sums import count
 from tidegate.ledger.tables import begins, instances, legs, texts
 
 __all__ = ["close_crashed", "dead_instances", "end_lease", "enter", "forget_texts", "renew_lease"]
 
 _MOST_IN: Final = 500
 """Values of one ``IN``."""
+
+_UNKNOWN: Final[dict[str, Any]] = dict.fromkeys(
+    (
+        *("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens", "audio_tokens"),
+        *("delivered", "status", "retries", "bytes_in", "bytes_out"),
+    )
+)
+"""What only the gateway that died could have told."""
 
 
 def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> None:
@@ -33,31 +42,27 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
         # A gateway that was taken for dead and is not: what it knows stands in place of what was supposed.
         late = {stream_id for stream_id, reason in known.items() if reason == GATEWAY_CRASH}
         late -= {stream_id for stream_id in late if ended[stream_id].legs[-1].reason == GATEWAY_CRASH}
-        for part in _parts(late):
-            connection.execute(delete(legs).where(legs.c.stream_id.in_(part)))
+        _take_back(connection, late)
         gone = known.keys() - late
-        _forget_begins(connection, gone)
+        if gone:
+            drop(connection, begins.c.stream_id, list(gone))
         ended = {stream_id: item for stream_id, item in ended.items() if stream_id not in gone}
     if begun:
-        _insert(connection, begins, [msgspec.structs.asdict(item) for item in begun])
+        insert(connection, begins, [msgspec.structs.astuple(item) for item in begun], known=True)
     if ended:
         rows = [row for item in ended.values() for row in item.legs]
-        _insert_rows(connection, rows)
+        insert(connection, legs, [msgspec.structs.astuple(row) for row in rows])
+        count(connection, rows)
         kept = [_text(item) for item in ended.values() if item.prompt is not None]
         if kept:
-            _insert(connection, texts, kept)
-        _forget_begins(connection, ended)
+            insert(connection, texts, kept, known=True)
+        drop(connection, begins.c.stream_id, list(ended))
         append(connection, [_record(item, again=item.stream_id in late) for item in ended.values()], careful=careful)
 
 
 def renew_lease(connection: Connection, instance: str, host: str, until: float) -> None:
     """This gateway lives, and will be taken for alive until then."""
-    connection.execute(
-        _insert_into(connection, instances).on_conflict_do_update(
-            index_elements=["id"], set_={"lease_until": until, "host": host}
-        ),
-        {"id": instance, "host": host, "lease_until": until},
-    )
+    replace(connection, instances, [(instance, host, until)])
 
 
 def end_lease(connection: Connection, names: Sequence[str]) -> None:
@@ -77,7 +82,8 @@ def close_crashed(connection: Connection, names: Sequence[str], now: float) -> i
     if found:
         known = _known(connection, found)
         left: list[Item] = [item for stream_id, item in found.items() if stream_id not in known]
-        _forget_begins(connection, known)
+        if known:
+            drop(connection, begins.c.stream_id, list(known))
         enter(connection, left, careful=True)
     end_lease(connection, names)
     return len(found)
@@ -103,55 +109,36 @@ def _crashed(row: Any, now: float) -> LegRow:
         framing=row["framing"],
         started_at=row["started_at"],
         ended_at=max(now, row["started_at"]),
-        estimated=1,
+        **_UNKNOWN,
         reason=GATEWAY_CRASH,
     )
 
 
 def _known(connection: Connection, streams: Iterable[str]) -> dict[str, str]:
-    """Streams of these that have rows already, with their reasons."""
+    """Streams of these that have rows already, with the reason of the first: each has one."""
     found: dict[str, str] = {}
     for part in _parts(streams):
-        wanted = select(legs.c.stream_id, legs.c.reason).where(legs.c.stream_id.in_(part), legs.c.final == 1)
+        wanted = select(legs.c.stream_id, legs.c.reason).where(legs.c.id.in_(part))
         found.update((row.stream_id, row.reason) for row in connection.execute(wanted))
     return found
 
 
-def _forget_begins(connection: Connection, streams: Iterable[str]) -> None:
+def _take_back(connection: Connection, streams: Iterable[str]) -> None:
+    """The only row of each of these streams, which were supposed to have crashed."""
     for part in _parts(streams):
-        connection.execute(delete(begins).where(begins.c.stream_id.in_(part)))
+        rows = connection.execute(select(legs).where(legs.c.id.in_(part))).mappings().all()
+        connection.execute(delete(legs).where(legs.c.id.in_(part)))
+        count(connection, [LegRow(**row) for row in rows], -1)
 
 
-def _parts(values: Iterable[str]) -> Iterable[list[str]]:
-    every = list(values)
+def _parts(streams: Iterable[str]) -> Iterable[list[str]]:
+    """The ids of their first legs, not too many at once."""
+    every = [f"{stream}/0" for stream in streams]
     return (every[at : at + _MOST_IN] for at in range(0, len(every), _MOST_IN))
 
 
-def _insert_into(connection: Connection, table: Table) -> Any:
-    kind = sqlite if connection.dialect.name == "sqlite" else postgresql
-    return kind.insert(table)
-
-
-def _insert(connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-    connection.execute(_insert_into(connection, table).on_conflict_do_nothing(), rows)
-
-
-@cache
-def _legs_statement(dialect: Dialect) -> tuple[str, bool]:
-    """The driver's own statement, and whether it takes values by place."""
-    compiled = legs.insert().compile(dialect=dialect)
-    return str(compiled), bool(compiled.positional)
-
-
-def _insert_rows(connection: Connection, rows: list[LegRow]) -> None:
-    # Past SQLAlchemy's work on each parameter, which is a third of what a row costs.
-    statement, by_place = _legs_statement(connection.dialect)
-    fields: Any = msgspec.structs.astuple if by_place else msgspec.structs.asdict
-    connection.exec_driver_sql(statement, [fields(row) for row in rows])
-
-
-def _text(item: Ended) -> dict[str, Any]:
-    return {"stream_id": item.stream_id, "at": item.legs[-1].ended_at, "prompt": item.prompt, "answer": item.answer}
+def _text(item: Ended) -> tuple[Any, ...]:
+    return item.stream_id, item.legs[-1].ended_at, item.prompt, item.answer
 
 
 def _record(item: Ended, *, again: bool) -> Entry:

@@ -29,7 +29,7 @@ class Begun(msgspec.Struct, frozen=True, tag="begun", tag_field="is"):
 
 
 class LegRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One row of ``tables.legs``; the fields are its columns, in their order."""
+    """One row of ``tables.legs``; the fields are its columns, in their order. ``None``: nobody knows."""
 
     id: str
     stream_id: str
@@ -46,21 +46,21 @@ class LegRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     ended_at: float
     ttft: float | None = None
     tpot: float | None = None
-    prompt_tokens: int = 0
-    cached_tokens: int = 0
-    output_tokens: int = 0
-    reasoning_tokens: int = 0
-    audio_tokens: int = 0
-    delivered: int = 0
+    prompt_tokens: int | None = 0
+    cached_tokens: int | None = 0
+    output_tokens: int | None = 0
+    reasoning_tokens: int | None = 0
+    audio_tokens: int | None = 0
+    delivered: int | None = 0
     estimated: int = 0
     cost: int | None = None
     reason: str
     finish_reason: str | None = None
-    status: int = 0
+    status: int | None = 0
     error_code: str | None = None
-    retries: int = 0
-    bytes_in: int = 0
-    bytes_out: int = 0
+    retries: int | None = 0
+    bytes_in: int | None = 0
+    bytes_out: int | None = 0
     safety: str | None = None
 
 

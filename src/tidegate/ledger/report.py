@@ -17,6 +17,7 @@ from typing import Any, Final, Literal, get_args
 from sqlalchemy import ColumnElement, Connection, Integer, Select, case, cast, func, literal, select
 from sqlalchemy.dialects.postgresql import JSONB
 
+from tidegate.ledger.entries import GATEWAY_CRASH
 from tidegate.ledger.tables import legs, totals
 
 __all__ = ["GROUPS", "MOST_TIMES", "Group", "Query", "since_of", "usage"]
@@ -68,8 +69,9 @@ def since_of(text: str, now: float) -> float:
 def usage(connection: Connection, query: Query) -> Iterator[dict[str, Any]]:
     """One object for each group, in the order of its name.
 
-    ``cost`` is in US dollars, ``None`` where nothing has a price; ``unpriced`` streams are not in it. By model there
-    are the percentiles of TTFT and TPOT, in seconds.
+    ``cost`` is in US dollars, ``None`` where nothing has a price; ``unpriced`` streams are not in it. ``unknown``
+    streams are those of gateways that died: their tokens and cost are in no sum, and where nothing else is, the sums
+    are ``None``. By model there are the percentiles of TTFT and TPOT, in seconds, of the ``timed`` latest answers.
     """
     groups: dict[str, _Sums] = defaultdict(_Sums)
     for statement in _statements(query, sqlite=connection.dialect.name == "sqlite"):
@@ -81,6 +83,7 @@ def usage(connection: Connection, query: Query) -> Iterator[dict[str, Any]]:
         if query.by == "model":
             for which in ("ttft", "tpot"):
                 shown.update(_percentiles(which, times.get((name, which), [])))
+            shown["timed"] = len(times.get((name, "ttft"), []))
         yield shown
 
 
@@ -92,18 +95,26 @@ class _Sums:
         self._reasons: dict[str, int] = defaultdict(int)
 
     def add(self, row: Any) -> None:
+        streams = int(row.streams or 0)
+        self._reasons[row.reason] += streams
+        if row.reason == GATEWAY_CRASH:
+            # Rows of former versions say zero, and that they are estimated.
+            self._sums["streams"] += streams
+            return
         for name in _SUMS:
             self._sums[name] += int(getattr(row, name) or 0)
-        self._reasons[row.reason] += int(row.streams or 0)
 
     def shown(self) -> dict[str, Any]:
         sums = self._sums
-        streams = sums["streams"]
+        streams, unknown = sums["streams"], self._reasons[GATEWAY_CRASH]
+        nothing = bool(unknown) and streams == unknown
         return {
-            **{name: sums[name] for name in _SUMS[:5]},
-            "cost": None if sums["unpriced"] and not sums["cost"] else sums["cost"] / _NANOS,
+            "streams": streams,
+            **{name: None if nothing else sums[name] for name in _SUMS[1:5]},
+            "cost": None if nothing or (sums["unpriced"] and not sums["cost"]) else sums["cost"] / _NANOS,
             "unpriced": sums["unpriced"],
-            "estimated_share": _share(sums["estimated"], streams),
+            "unknown": unknown,
+            "estimated_share": None if nothing else _share(sums["estimated"], streams - unknown),
             "completion_ratio": _share(sum(self._reasons[reason] for reason in COMPLETED), streams),
             "cancel_ratio": _share(self._reasons["client_cancel"], streams),
         }

@@ -2,15 +2,16 @@
 one.
 
 Every entry passes through it. One thread appends, one reads on and says what has been written; usually that is all, and
-the file is emptied. A line is ``<CRC-32 in 8 hex digits> <JSON>``. A line that a full disk or a power cut has left
-unfinished is skipped when the spool is read.
+the file is emptied. The latest entries are kept in memory too, so that the file is seldom read. A line is
+``<CRC-32 in 8 hex digits> <JSON>``. One that a full disk or a power cut has left unfinished is skipped.
 """
 
 from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Iterator, Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from threading import Lock
 from typing import Final
@@ -26,6 +27,9 @@ SEGMENT: Final = 8 * 1024 * 1024
 
 READ: Final = 1024 * 1024
 """Bytes of one batch, about."""
+
+FRESH: Final = 2 * READ
+"""Bytes in the files whose entries are kept in memory as well."""
 
 _SUFFIX: Final = ".spool"
 
@@ -54,6 +58,8 @@ class Spool:
         """Bytes of the oldest file that are in the database."""
         self.rows = sum(1 for path in self._sizes for _ in read(path))
         """Entries that wait."""
+        self._fresh: deque[tuple[Item, int]] | None = None if self._sizes else deque()
+        """All entries that wait, each with its bytes in the file; ``None``: they have to be read."""
 
     @property
     def size(self) -> int:
@@ -67,7 +73,8 @@ class Spool:
         :raises SpoolFull: there is no room for them.
         :raises OSError: they cannot be written.
         """
-        data = b"".join(map(_line, items))
+        lines = list(map(_line, items))
+        data = b"".join(lines)
         with self._lock:
             if sum(self._sizes.values()) - self._done + len(data) > self._most:
                 raise SpoolFull
@@ -75,6 +82,7 @@ class Spool:
             if size >= SEGMENT:
                 self._close_file()
                 self._current, size = self._next_path(), 0
+                self._fresh = None  # a batch is of one file
             if self._file is None:
                 self._file = os.open(self._current, os.O_CREAT | os.O_WRONLY | os.O_APPEND, 0o600)
             try:
@@ -84,6 +92,10 @@ class Spool:
                 raise
             self._sizes[self._current] = size + len(data)
             self.rows += len(items)
+            if self._fresh is not None:
+                self._fresh.extend(zip(items, map(len, lines), strict=True))
+                if size + len(data) - self._done > FRESH:
+                    self._fresh = None
 
     def peek(self) -> list[Item]:
         """The oldest entries that wait, not all of them at once; empty when nothing waits.
@@ -95,6 +107,8 @@ class Spool:
                 path = next(iter(self._sizes), None)
                 if path is None:
                     return []
+                if self._fresh is not None:
+                    return self._first(self._fresh)
                 start, end = self._done, self._sizes[path]
             with path.open("rb") as file:
                 file.seek(start)
@@ -107,12 +121,25 @@ class Spool:
                 return items
             self.forget(0)
 
+    def _first(self, fresh: Iterable[tuple[Item, int]]) -> list[Item]:
+        items, size = [], 0
+        for item, length in fresh:
+            items.append(item)
+            size += length
+            if size >= READ:
+                break
+        self._peeked = size
+        return items
+
     def forget(self, rows: int) -> None:
         """What :meth:`peek` returned last, ``rows`` entries, is done with."""
         with self._lock:
             path = next(iter(self._sizes))
             self._done += self._peeked
             self.rows -= rows
+            if self._fresh is not None:
+                for _ in range(rows):
+                    self._fresh.popleft()
             if self._done < self._sizes[path]:
                 return
             self._done = 0
@@ -122,6 +149,8 @@ class Spool:
             elif self._file is not None:
                 os.ftruncate(self._file, 0)
                 del self._sizes[path]
+            if not self._sizes and self._fresh is None:
+                self._fresh = deque()
 
     def close(self) -> None:
         """Close the file; an empty one goes."""

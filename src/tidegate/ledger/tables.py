@@ -66,28 +66,28 @@ legs = Table(
     Column("ended_at", Float, nullable=False),
     Column("ttft", Float),
     Column("tpot", Float),
-    Column("prompt_tokens", BigInteger, nullable=False),
-    Column("cached_tokens", BigInteger, nullable=False),
-    Column("output_tokens", BigInteger, nullable=False),
-    Column("reasoning_tokens", BigInteger, nullable=False),
-    Column("audio_tokens", BigInteger, nullable=False),
-    Column("delivered", BigInteger, nullable=False),
+    Column("prompt_tokens", BigInteger),
+    Column("cached_tokens", BigInteger),
+    Column("output_tokens", BigInteger),
+    Column("reasoning_tokens", BigInteger),
+    Column("audio_tokens", BigInteger),
+    Column("delivered", BigInteger),
     Column("estimated", Integer, nullable=False),
     Column("cost", BigInteger),
     Column("reason", String(32), nullable=False),
     Column("finish_reason", Text),
-    Column("status", Integer, nullable=False),
+    Column("status", Integer),
     Column("error_code", Text),
-    Column("retries", Integer, nullable=False),
-    Column("bytes_in", BigInteger, nullable=False),
-    Column("bytes_out", BigInteger, nullable=False),
+    Column("retries", Integer),
+    Column("bytes_in", BigInteger),
+    Column("bytes_out", BigInteger),
     Column("safety", Text),
-    Index("legs_stream", "stream_id"),
     Index("legs_ended", "ended_at"),
 )
 """One row for each leg of a stream: each try that was made for it. ``id`` is the stream's, a slash, and the leg's
 number from 0; the last leg is the ``final`` one (1), whose reason is the stream's. ``delivered`` is deltas that reached
 the reader; ``cost`` is ``NULL`` where no price is known. ``tags`` is a JSON object, ``safety`` counts hits by rule.
+Figures that nobody knows, as of a stream whose gateway died (``gateway_crash``), are ``NULL``.
 """
 
 begins = Table(
@@ -154,6 +154,6 @@ totals = Table(
     sqlite_with_rowid=False,
 )
 """Sums over ``legs`` by hour (``ended_at`` // 3600) and, one at a time, by everything (``all``), ``key``, ``model`` and
-each ``tag`` (``name=value``). A trigger of the database keeps them, so they hold whoever inserts. The primary key is
-the order in which reports group, which is why a report over a million legs needs no sorting.
+each ``tag`` (``name=value``). They are changed in the transaction in which legs come and go (``sums.py``). The primary
+key is the order in which reports group, which is why a report over a million legs needs no sorting.
 """

@@ -1,6 +1,6 @@
 """From the event loop to the database, off the token path.
 
-What the loop pays for a stream is an ``append`` to a deque. One thread makes entries of what is there, ten times a
+What the loop pays for a stream is an ``append`` to a deque. One thread makes entries of what is there, four times a
 second, and puts them into the spool: from then on not even ``kill -9`` loses them. Another reads the spool and writes
 to the database, for as long as it takes; what is written is taken out of the spool.
 """
@@ -28,13 +28,16 @@ from tidegate.ledger.spool import Spool, SpoolFull
 
 __all__ = ["Figures", "Writer"]
 
-GATHER: Final = 0.1
-"""Seconds for which entries gather before they go to the spool together."""
+GATHER: Final = 0.25
+"""Seconds for which entries gather before they go to the spool together: to wake up costs as much as an entry."""
 
-TOGETHER: Final = 1.0
-"""Seconds between two transactions as long as there is always something to write; the first one goes at once. A
-transaction of forty rows costs hardly more than one of four.
+TOGETHER: Final = (1.0, 5.0)
+"""The shortest and the longest time between two transactions as long as there is always something to write; the first
+one goes at once. Seconds.
 """
+
+_MANY: Final = 500
+"""Entries of one transaction to which more would hardly be cheaper."""
 
 IN_MEMORY: Final = 20_000
 """Entries that wait in memory when the spool cannot be written."""
@@ -204,7 +207,7 @@ class Writer:
 
     def _write(self) -> None:
         wait, parting = RETRY[0], None
-        opened, next_duty, next_texts, wrote = False, 0.0, 0.0, 0.0
+        opened, next_duty, next_texts, next_write = False, 0.0, 0.0, 0.0
         while True:
             if self._drained.is_set():
                 parting = parting or time.monotonic() + PARTING
@@ -214,9 +217,10 @@ class Writer:
                 if not opened:
                     self._open()
                     opened = True
-                self._drained.wait(max(0.0, wrote + TOGETHER - time.monotonic()))
-                self._write_pending()
-                wrote = now = time.monotonic()
+                self._drained.wait(max(0.0, next_write - time.monotonic()))
+                written = self._write_pending()
+                now = time.monotonic()
+                next_write = now + _pause(written)
                 if now >= next_duty:
                     next_duty = now + self._options.lease / 3
                     self._renew()
@@ -258,16 +262,21 @@ class Writer:
     def _pending(self) -> bool:
         return bool(self._memory) or (self._spool is not None and self._spool.rows > 0)
 
-    def _write_pending(self) -> None:
+    def _write_pending(self) -> int:
+        """Everything that waits; how many entries that was."""
+        count = 0
         while self._spool is not None and (items := self._spool.peek()):
             self._enter(items)
             self._spool.forget(len(items))
+            count += len(items)
         while self._memory:
             items = [self._memory[at] for at in range(min(len(self._memory), 1000))]
             self._enter(items)
             for _ in items:
                 self._memory.popleft()
+            count += len(items)
         self._careful = False
+        return count
 
     def _enter(self, items: list[Item]) -> None:
         try:
@@ -377,6 +386,14 @@ class Writer:
         if now - self._complained.get(event, -60.0) >= 60.0:
             self._complained[event] = now
             _log.error(event, **fields)
+
+
+def _pause(written: int) -> float:
+    """Seconds until the next transaction, after one of so many entries: the pages of a database's indexes are written
+    as a whole, so two hundred rows cost little more than forty.
+    """
+    shortest, longest = TOGETHER
+    return shortest if written >= _MANY else min(longest, shortest + written / 10)
 
 
 def _place(error: BaseException) -> str:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from tidegate.policy.windows import Purse, Window
+from tidegate.policy.windows import SPAN, Purse, Window, bucket_of
 
 __all__ = ["NO_END", "Ask", "Grant", "Kind", "Limits", "Meter", "Refusal", "Standing"]
 
@@ -121,7 +121,7 @@ class Refusal:
 class Grant:
     """What one stream holds until it is settled."""
 
-    __slots__ = ("ask", "charged", "marks", "meters", "settled", "standings")
+    __slots__ = ("ask", "charged", "marks", "meters", "settled", "standings", "windows")
 
     def __init__(self, meters: Sequence[Meter], ask: Ask) -> None:
         self.meters = tuple(meters)
@@ -131,6 +131,8 @@ class Grant:
         self.marks: list[tuple[int, int, int]] = []
         """Of every charge of a window: the meter's index, the bucket, the amount."""
         self.standings: tuple[tuple[Kind, Standing], ...] = ()
+        self.windows: Sequence[Window | None] = ()
+        """Of each meter the one that was charged at admission."""
         self.settled = False
 
     def allowance(self) -> int:
@@ -138,21 +140,24 @@ class Grant:
         ask = self.ask
         found = NO_END
         for meter, charged in zip(self.meters, self.charged, strict=True):
-            if meter.kind is _TOKENS or meter.kind is _BUDGET:
-                found = min(found, ask.allowance(meter.kind, charged))
+            kind = meter[0]
+            if kind is _TOKENS or kind is _BUDGET:
+                covered = ask.allowance(kind, charged)
+                if covered < found:
+                    found = covered
         return found
 
     def unused(self, tokens: int) -> list[tuple[int, int, int]]:
         """What to take back of each window when ``tokens`` were used in all: (index, bucket, amount), newest first."""
         back = []
-        over: dict[int, int] = {}
+        meters = self.meters
+        over = [charged - tokens for charged in self.charged]
         for index, bucket, amount in reversed(self.marks):
-            if self.meters[index].kind is _TOKENS:
-                left = over.get(index, self.charged[index] - tokens)
-                some = min(amount, left)
-                if some > 0:
-                    back.append((index, bucket, some))
-                    over[index] = left - some
+            left = over[index]
+            if left > 0 and meters[index][0] is _TOKENS:
+                some = amount if amount < left else left
+                back.append((index, bucket, some))
+                over[index] = left - some
         return back
 
 
@@ -187,22 +192,28 @@ class Limits:
         """All of it, or why not. A refusal's wait is that of the meter which takes longest."""
         worst: Refusal | None = None
         windows: list[Window | None] = []
-        wanted = ask.prompt + ask.output
+        prompt = ask.prompt
+        wanted = prompt + ask.output
+        oldest = bucket_of(now) - SPAN
         for meter in meters:
-            kind, limit = meter.kind, meter.limit
+            kind, subject, limit, _, resets = meter
             window = refusal = None
             if kind is _STREAMS:
-                if self._live.get(meter.subject, 0) >= limit:
+                if self._live.get(subject, 0) >= limit:
                     refusal = Refusal(meter, None)
             elif kind is _BUDGET:
                 if self._purse(meter).used >= limit:
-                    refusal = Refusal(meter, meter.resets)
-            elif kind is _TOKENS and ask.prompt > limit:
+                    refusal = Refusal(meter, resets)
+            elif kind is _TOKENS and prompt > limit:
                 refusal = Refusal(meter, None, never=True)
             else:
-                window = self._window(meter)
+                window = (self._requests if kind is _REQUESTS else self._tokens).get(subject)
+                if window is None:
+                    window = self._window(meter)
+                elif window.oldest < oldest:
+                    window.slide(now)
                 amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
-                if window.slide(now) + amount > limit:
+                if window.used + amount > limit:
                     refusal = Refusal(meter, window.wait(amount, limit, now))
             windows.append(window)
             if refusal is not None and (worst is None or _longer(refusal, worst)):
@@ -222,25 +233,32 @@ class Limits:
     def _charge(self, meters: Sequence[Meter], ask: Ask, now: int, windows: Sequence[Window | None]) -> Grant:
         """:param windows: those of the meters that have one, as of now."""
         grant = Grant(meters, ask)
-        charged, marks = grant.charged, grant.marks
-        rows: list[tuple[Kind, int, int, int]] = []
+        grant.windows = windows
+        charged, marks, live = grant.charged, grant.marks, self._live
+        bucket = bucket_of(now)
+        least: dict[Kind, tuple[int, int, Window]] = {}
         wanted = ask.prompt + ask.output
         for index, meter in enumerate(grant.meters):
-            kind, limit = meter.kind, meter.limit
+            kind, subject, limit, _, _ = meter
             window = windows[index]
             if window is not None:
                 amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
                 charged[index] = amount
-                marks.append((index, window.add(amount, now), amount))
-                rows.append((kind, limit, window.used, window.reset(now)))
+                marks.append((index, window.add(amount, bucket), amount))
+                left = limit - window.used
+                known = least.get(kind)
+                if known is None or left < known[0]:
+                    least[kind] = (left, limit, window)
             elif kind is _STREAMS:
                 charged[index] = 1
-                self._live[meter.subject] = self._live.get(meter.subject, 0) + 1
+                live[subject] = live.get(subject, 0) + 1
             else:
                 purse = self._purse(meter)
                 charged[index] = amount = max(0, min(ask.cost(ask.output), limit - purse.used))
                 purse.held += amount
-        grant.standings = tightest(rows)
+        grant.standings = tuple(
+            (kind, Standing(limit, max(0, left), window.reset(now))) for kind, (left, limit, window) in least.items()
+        )
         self._admitted += 1
         if self._admitted % _SWEEP == 0:
             self._sweep(now)
@@ -280,19 +298,23 @@ class Limits:
         if meter.kind is _BUDGET:
             self._purse(meter).held += amount
         else:
-            grant.marks.append((index, self._window(meter).add(amount, now), amount))
+            grant.marks.append((index, self._window(meter).add(amount, bucket_of(now)), amount))
 
     def settle(self, grant: Grant, tokens: int, cost: int, now: int) -> None:
         """The stream is over: so many tokens, prompt and output, and so many nano-dollars were used. Once counts."""
         if grant.settled:
             return
         grant.settled = True
+        windows = grant.windows
         for index, bucket, amount in grant.unused(tokens):
-            self._window(grant.meters[index]).take_back(bucket, amount)
+            window = windows[index]
+            assert window is not None
+            # The same as of the meter now, or one that was forgotten together with all that it had counted.
+            window.take_back(bucket, amount)
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
-            kind = meter.kind
+            kind = meter[0]
             if kind is _STREAMS:
-                self._leave(meter.subject)
+                self._leave(meter[1])
             elif kind is _BUDGET:
                 purse = self._purse(meter)
                 purse.held -= charged
@@ -300,7 +322,7 @@ class Limits:
             elif kind is _TOKENS and tokens > charged:
                 window = self._window(meter)
                 window.slide(now)
-                window.add(tokens - charged, now)
+                window.add(tokens - charged, bucket_of(now))
 
     def _leave(self, subject: str) -> None:
         left = self._live[subject] - 1

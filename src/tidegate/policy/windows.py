@@ -20,6 +20,8 @@ SPAN: Final = 240
 
 GRAIN: Final = MINUTE // SPAN
 
+_NEVER: Final = 1 << 62
+
 
 def bucket_of(now: int) -> int:
     """The bucket of a moment in milliseconds."""
@@ -34,30 +36,36 @@ def _gone(bucket: int) -> int:
 class Window:
     """The last minute of one limit. Moments are milliseconds of one clock that never goes back."""
 
-    __slots__ = ("_marks", "used")
+    __slots__ = ("_marks", "oldest", "used")
 
     def __init__(self) -> None:
         self._marks: deque[list[int]] = deque()
         self.used = 0
+        self.oldest = _NEVER
+        """The first bucket that counts: there is something to forget when it is more than :data:`SPAN` ago."""
 
     def slide(self, now: int) -> int:
         """Forget what is older than a minute; what is left."""
-        marks = self._marks
-        oldest = bucket_of(now) - SPAN
-        while marks and marks[0][0] < oldest:
-            self.used -= marks.popleft()[1]
+        oldest = now // GRAIN - SPAN
+        if self.oldest < oldest:
+            marks = self._marks
+            while marks and marks[0][0] < oldest:
+                self.used -= marks.popleft()[1]
+            self.oldest = marks[0][0] if marks else _NEVER
         return self.used
 
-    def add(self, amount: int, now: int) -> int:
-        """Count ``amount``; its bucket, to take some of it back later."""
-        bucket = bucket_of(now)
+    def add(self, amount: int, bucket: int) -> int:
+        """Count ``amount`` in the bucket of this moment; the bucket that it is in, to take some of it back later."""
         marks = self._marks
-        if marks and marks[-1][0] >= bucket:
-            marks[-1][1] += amount
-            bucket = marks[-1][0]
-        else:
-            marks.append([bucket, amount])
         self.used += amount
+        if marks:
+            last = marks[-1]
+            if last[0] >= bucket:
+                last[1] += amount
+                return last[0]
+        else:
+            self.oldest = bucket
+        marks.append([bucket, amount])
         return bucket
 
     def take_back(self, bucket: int, amount: int) -> None:

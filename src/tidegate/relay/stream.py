@@ -61,6 +61,9 @@ __all__ = ["Stream"]
 GRACE: Final = 5.0
 """After every choice has finished: how long usage and the end marker may take to come."""
 
+SMALLEST: Final = 16
+"""Bytes that an event with a token has at the very least."""
+
 _BUG: Final = "The gateway failed; the details are in its log."
 
 _log = structlog.get_logger()
@@ -337,9 +340,11 @@ class Stream:
     def _pass_within(self, allowance: Allowance, data: bytes, framed: bytes | None, now: float) -> None:
         """Line by line where the read could hold more tokens than may pass: none of them is taken back."""
         answer = self.answer
-        most = answer.tokens + data.count(b"\n") + data.count(b"\r")
+        most = answer.tokens + len(data) // SMALLEST + 1
         if most >= allowance.tokens:
-            allowance.ahead(most)
+            most = answer.tokens + data.count(b"\n") + data.count(b"\r")
+            if most >= allowance.tokens:
+                allowance.ahead(most)
         if most < allowance.tokens:
             self._pass(data, framed, now)
         else:

@@ -42,6 +42,11 @@ BY_ITSELF: Final = frozenset({"stop", "length", "tool_calls", "content_filter"})
 
 Headers = list[tuple[bytes, bytes]]
 
+_NAMES: Final = {
+    kind: tuple(f"x-ratelimit-{which}-{kind.value}".encode() for which in ("limit", "remaining", "reset"))
+    for kind in Kind
+}
+
 
 class Price(NamedTuple):
     """Nano-dollars of one token, expected before the stream begins."""
@@ -324,14 +329,14 @@ def _whose(meter: Meter, who: Principal) -> str:
 
 def headers_of(standings: tuple[tuple[Kind, Standing], ...]) -> Headers:
     """OpenAI's ``x-ratelimit-*``."""
-    headers = []
+    headers: Headers = []
     for kind, standing in standings:
-        name = kind.value.encode()
-        headers += [
-            (b"x-ratelimit-limit-" + name, b"%d" % standing.limit),
-            (b"x-ratelimit-remaining-" + name, b"%d" % standing.remaining),
-            (b"x-ratelimit-reset-" + name, duration(standing.reset).encode()),
-        ]
+        limit, remaining, reset = _NAMES[kind]
+        headers += (
+            (limit, b"%d" % standing.limit),
+            (remaining, b"%d" % standing.remaining),
+            (reset, duration(standing.reset).encode()),
+        )
     return headers
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Final
 
@@ -18,6 +19,12 @@ __all__ = ["Costs"]
 _NANOS: Final = 1000
 _SAID: Final = 100
 
+_GOOD_FOR: Final = 60
+"""Seconds that a price is remembered, at most."""
+
+_REMEMBERED: Final = 512
+"""Models; clients choose the names."""
+
 _log = structlog.get_logger()
 
 
@@ -31,8 +38,19 @@ class Costs:
         self._prices = prices
         self._router = router
         self._unpriced: set[str] = set()
+        self._known: dict[str, Price | None] = {}
+        self._known_of: tuple[Router, int] | None = None
 
     def expected(self, model: str) -> Price | None:
+        # Some prices change with the hour, and all with the routes.
+        now = (self._router(), int(time.time()) // _GOOD_FOR)
+        if now != self._known_of or len(self._known) >= _REMEMBERED:
+            self._known, self._known_of = {}, now
+        if model not in self._known:
+            self._known[model] = self._expected(model)
+        return self._known[model]
+
+    def _expected(self, model: str) -> Price | None:
         route = next(iter(self._router().candidates(model, lambda: 0.5)), None)
         rates = None if route is None else self._prices.rates(route.model, route.upstream)
         if rates is None:

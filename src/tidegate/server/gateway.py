@@ -23,6 +23,7 @@ from tidegate.server.admission import Admission
 from tidegate.server.body import header
 from tidegate.server.costs import Costs
 from tidegate.server.options import GatewayOptions
+from tidegate.server.price_lookup import PricesApart
 from tidegate.server.price_table import BuiltInPrices
 from tidegate.server.spending import Spending
 from tidegate.shared.limits import RedisScript, SharedLimits
@@ -58,7 +59,7 @@ class Gateway:
         self.ledger = _ledger(ledger, environ) if ledger.on else None
         accounts = None
         if self.ledger is not None:
-            accounts = Accounts(self.ledger.writer, _prices(options), store_text=ledger.store_text)
+            accounts = Accounts(self.ledger.writer, _prices(options, apart=True), store_text=ledger.store_text)
             LedgerMetrics(self.metrics.registry, self._ledger_state, self.metrics.label)
         self.relay = Relay(
             options.upstreams,
@@ -185,7 +186,7 @@ class Gateway:
         self.admission.meters = Meters(options.limits)
         self.admission.cost = self._costs(options)
         if self.relay.accounts is not None:
-            self.relay.accounts.prices = _prices(options)
+            self.relay.accounts.prices = _prices(options, apart=True)
         self._filters = _filters(options)
         self.options = options
         _log.info("server.reloaded", upstreams=len(options.upstreams), keys=len(options.auth.keys))
@@ -224,9 +225,10 @@ def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:
     return resolve(auth.secret, environ).encode() if auth.secret else None
 
 
-def _prices(options: GatewayOptions) -> Prices:
+def _prices(options: GatewayOptions, *, apart: bool = False) -> Prices:
+    """:param apart: for another thread, which may wait for a process that has the table."""
     addresses = {upstream.name: upstream.base_url for upstream in options.upstreams}
-    return Prices(options.prices, BuiltInPrices(addresses))
+    return Prices(options.prices, PricesApart(addresses) if apart else BuiltInPrices(addresses))
 
 
 def _known_keys(options: GatewayOptions, environ: Mapping[str, str]) -> list[str]:

@@ -32,13 +32,7 @@ class BuiltInPrices:
 
     def __call__(self, model: str, upstream: str, at: float | None = None) -> Rates | None:
         with self._lock:
-            pair = (model, upstream)
-            if pair in self._found:
-                found = self._found[pair]
-            else:
-                found = _find(model, self._addresses.get(upstream))
-                if len(self._found) < _REMEMBERED:
-                    self._found[pair] = found
+            found = self._find(model, upstream)
             if found is None:
                 return None
             prices = found.get_prices(datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC))
@@ -47,6 +41,21 @@ class BuiltInPrices:
             if known is None:
                 known = self._rates[id(prices)] = (prices, _as_rates(prices))
             return known[1]
+
+    def changes(self, model: str, upstream: str) -> bool:
+        """Whether a model's price depends on when it is asked."""
+        with self._lock:
+            found = self._find(model, upstream)
+        return found is not None and isinstance(found.prices, list)
+
+    def _find(self, model: str, upstream: str) -> Any:
+        pair = (model, upstream)
+        if pair in self._found:
+            return self._found[pair]
+        found = _find(model, self._addresses.get(upstream))
+        if len(self._found) < _REMEMBERED:
+            self._found[pair] = found
+        return found
 
 
 def _find(model: str, address: str | None) -> Any:

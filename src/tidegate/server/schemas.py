@@ -22,11 +22,9 @@ Schema = dict[str, Any]
 
 
 _GROUPS: Final = ("key", "tag", "model", "reason", "day")
-_COUNTS: Final = (
-    *("streams", "prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens"),
-    "unpriced",
-)
-_SHARES: Final = ("estimated_share", "completion_ratio", "cancel_ratio")
+_COUNTS: Final = ("streams", "unpriced", "unknown")
+_TOKENS: Final = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
+_SHARES: Final = ("completion_ratio", "cancel_ratio")
 _TIMES: Final = tuple(f"{which}_p{percent}" for which in ("ttft", "tpot") for percent in (50, 95, 99))
 
 
@@ -261,11 +259,14 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
                 {
                     **{name: {"type": "string"} for name in _GROUPS},
                     **{name: _count() for name in _COUNTS},
+                    **{name: _or_null(_count()) for name in _TOKENS},
+                    "estimated_share": _or_null({"type": "number", "minimum": 0, "maximum": 1}),
                     "cost": {"type": ["number", "null"], "description": "US dollars"},
                     **{name: {"type": "number", "minimum": 0, "maximum": 1} for name in _SHARES},
                     **{name: {"type": ["number", "null"], "description": "Seconds"} for name in _TIMES},
+                    "timed": _count("Answers, the latest, that the percentiles are of."),
                 },
-                optional=(*_GROUPS, *_TIMES),
+                optional=(*_GROUPS, *_TIMES, "timed"),
             ),
             "description": "One group: the field that it is grouped by, and its figures; by model with percentiles.",
         },
