@@ -18,9 +18,10 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tidegate import __version__
-from tidegate.errors import InvalidRequest, TidegateError
+from tidegate.errors import InvalidRequest, ModelNotFound, TidegateError
 from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
+from tidegate.server.calls import CallRoute
 from tidegate.server.chat import OWN_SEND, ChatEndpoint
 from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
@@ -28,6 +29,7 @@ from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
+from tidegate.wire.chat_request import MAX_MODEL_CHARS
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -108,12 +110,14 @@ def _routes(gateway: Gateway) -> list[Route]:
         Route("/v1/chat/completions", ChatEndpoint(gateway, own_framing=False), methods=["POST"]),
         Route("/api/v1/chat/stream", ChatEndpoint(gateway, own_framing=True), methods=["POST"]),
         Route("/v1/models", _models(gateway)),
+        Route("/v1/models/{id:path}", _model(gateway)),
         Route("/v1/streams", streams.list),
         Route("/v1/streams/events", streams.events),
         Route("/v1/streams/{id}", streams.one),
         Route("/v1/streams/{id}", streams.cancel, methods=["DELETE"]),
         Route("/v1/streams/{id}/stop", streams.stop, methods=["POST"]),
         Route("/v1/streams/{id}/seen", streams.seen, methods=["POST"]),
+        CallRoute(gateway),
         *AdminKeys(gateway).routes(),
         Route("/admin/usage", ReportRoutes(gateway).usage),
         Route("/healthz", _healthz),
@@ -151,6 +155,19 @@ def _models(gateway: Gateway) -> Callable[[Request], Any]:
         return json_response({"object": "list", "data": listed})
 
     return models
+
+
+def _model(gateway: Gateway) -> Callable[[Request], Any]:
+    async def model(request: Request) -> Response:
+        """``GET /v1/models/{id}``: one of them."""
+        who, name = await gateway.who(request.scope), request.path_params["id"]
+        gateway.relay.admit(name, who)
+        for found in await gateway.relay.models.listed():
+            if found["id"] == name:
+                return json_response(found)
+        raise ModelNotFound(f"The model '{name[:MAX_MODEL_CHARS]}' is not listed by its upstream.", param="model")
+
+    return model
 
 
 async def _healthz(_: Request) -> Response:

@@ -10,7 +10,7 @@ from typing import cast
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import InternalError, LimitReached, TidegateError
+from tidegate.errors import InternalError, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
@@ -20,7 +20,7 @@ from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
 from tidegate.server.admission import Entry
-from tidegate.server.answers import error_response
+from tidegate.server.answers import error_response, refused
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
@@ -28,7 +28,7 @@ from tidegate.server.gateway import Gateway
 from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
-__all__ = ["OWN_SEND", "ChatEndpoint"]
+__all__ = ["OWN_SEND", "ChatEndpoint", "downstream"]
 
 OWN_SEND = "tidegate.send"
 """In the scope's ``extensions``: the ``send`` that this application was called with, before any of its middleware."""
@@ -71,7 +71,7 @@ class ChatEndpoint:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
                 request = await _checked(request, safety, who)
-            async with _downstream(scope, receive, send, gateway.relay.options) as down:
+            async with downstream(scope, receive, send, gateway.relay.options) as down:
                 stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
                 entry = None  # it is the stream's own now
                 begun = True
@@ -83,7 +83,7 @@ class ChatEndpoint:
         except TidegateError as error:
             if begun:
                 raise
-            await self._refused(error)(scope, receive, send)
+            await refused(self._gateway.admission, error)(scope, receive, send)
         except ClientGone:
             return
         finally:
@@ -113,7 +113,7 @@ class ChatEndpoint:
             down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
             self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
         except TidegateError as error:
-            return self._refused(error)
+            return refused(self._gateway.admission, error)
         except Exception as error:
             if entry is not None:
                 entry.close()
@@ -157,11 +157,6 @@ class ChatEndpoint:
         gateway.admission.metrics.admitted += 1
         return stream
 
-    def _refused(self, error: TidegateError) -> ASGIApp:
-        cause = error.cause if isinstance(error, LimitReached) else error.code
-        self._gateway.admission.metrics.refused(cause)
-        return error_response(error)
-
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()
         if self._own_framing:
@@ -194,7 +189,7 @@ async def _checked(request: ChatRequest, safety: Profile, who: Principal) -> Cha
         await asyncio.sleep(0)
 
 
-def _downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:
+def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:
     """The connection itself where nothing of somebody else's stands before it, else plain ASGI."""
     extensions = scope.get("extensions") or {}
     connection: DirectConnection | None = extensions.get(EXTENSION)

@@ -30,6 +30,10 @@ class ServerOptions:
     max_streams: int = 20_000
     """Live streams; one more is answered 503 with Retry-After."""
     cors_origins: tuple[str, ...] = ()
+    calls: bool = True
+    """Pass on calls of OpenAI's API other than chat (`/v1/embeddings`, `/v1/responses`, `/v1/audio/*`, `/v1/files`)."""
+    default_upstream: str = ""
+    """Where a call goes that names no model (`/v1/files`) and no upstream. Empty: to the only one, if there is one."""
     fast_path: bool = True
     """Tokens go straight to the reader's socket. Off, they go through plain ASGI, as on any other server."""
     log_format: str = "auto"

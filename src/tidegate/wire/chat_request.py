@@ -7,7 +7,7 @@ number is reformatted and no extension of a provider is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -27,6 +27,11 @@ _ASKING: Final = b',"stream_options":{"include_usage":true}}'
 
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request, validated as far as a gateway may."""
+
+    method: ClassVar[str] = "POST"
+    path: ClassVar[str] = "/chat/completions"
+    operation: ClassVar[str] = "chat"
+    once: ClassVar[bool] = False
 
     model: str
     stream: bool
