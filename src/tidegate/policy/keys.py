@@ -59,6 +59,8 @@ class Principal:
     quota: Quota = UNLIMITED
     on_disconnect: OnDisconnect = ""
     """``cancel``, ``drain``, or empty: as everywhere."""
+    compression: bool = False
+    """Its answers are compressed where nobody said otherwise."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -193,4 +195,5 @@ def _principal(key: StaticKey) -> Principal:
         tuple(sorted(key.tags.items())),
         UNLIMITED if quota == UNLIMITED else quota,
         key.on_disconnect,
+        key.compression,
     )

@@ -35,6 +35,8 @@ class StaticKey:
     """Team, project, anything that costs are told apart by."""
     on_disconnect: OnDisconnect = ""
     """What a reader's leaving does to the model's answer; empty: what ``[stream]`` says."""
+    compression: bool = False
+    """Compress its answers where ``[server] compression`` is ``auto``."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

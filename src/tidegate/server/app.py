@@ -23,6 +23,7 @@ from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
 from tidegate.server.calls import CallRoute
 from tidegate.server.chat import OWN_SEND, ChatEndpoint
+from tidegate.server.compression import coder_for, compressed_send
 from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
 from tidegate.server.openapi import document
@@ -67,6 +68,9 @@ class GatewayApp(Starlette):
                 extensions.pop(OWN_SEND, None)
                 extensions.pop(EXTENSION, None)
         else:
+            if scope["type"] == "http" and scope["method"] == "GET":
+                coder = coder_for(scope, self.state.gateway.options.server.compression)
+                send = send if coder is None else compressed_send(send, coder)
             await super().__call__(scope, receive, send)
 
 

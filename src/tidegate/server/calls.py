@@ -14,6 +14,7 @@ from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
 from tidegate.server.body import ClientGone, header, read_body
 from tidegate.server.chat import downstream
+from tidegate.server.compression import Compressed, coder_for
 from tidegate.server.fastpath import EXTENSION, DirectConnection
 from tidegate.server.gateway import Gateway
 from tidegate.wire.call import CallRequest, parse_call
@@ -61,11 +62,14 @@ class CallEndpoint:
             upstream = self._admit(scope, request, who)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
+            coder = None
+            if scope["method"] != "GET":  # what is asked for with GET passes `compressed_send`
+                coder = coder_for(scope, gateway.options.server.compression, asked=who.compression)
             async with downstream(scope, receive, send, gateway.relay.options) as down:
                 stream = gateway.relay.carry(
                     request,
                     who,
-                    down,
+                    down if coder is None else Compressed(down, coder),
                     scope["headers"],
                     upstream=upstream,
                     accepted=accepted,

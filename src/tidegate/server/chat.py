@@ -23,6 +23,7 @@ from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
+from tidegate.server.compression import Compressed, coder_for
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
 from tidegate.telemetry.log import place_of
@@ -71,8 +72,10 @@ class ChatEndpoint:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
                 request = await _checked(request, safety, who)
+            coder = coder_for(scope, server.compression, asked=who.compression)
             async with downstream(scope, receive, send, gateway.relay.options) as down:
-                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety)
+                reader = down if coder is None else Compressed(down, coder)
+                stream = self._begin(scope, request, who, reader, entry, accepted=accepted, safety=safety)
                 entry = None  # it is the stream's own now
                 begun = True
                 try:
@@ -110,7 +113,12 @@ class ChatEndpoint:
             options = gateway.relay.options
             if _by_browser(scope):
                 connection.close_after()
-            down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
+            down: Downstream = FastDownstream(
+                connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout
+            )
+            coder = coder_for(scope, gateway.options.server.compression, asked=who.compression)
+            if coder is not None:
+                down = Compressed(down, coder)
             self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
         except TidegateError as error:
             return refused(self._gateway.admission, error)
