@@ -236,6 +236,7 @@ RELAYS: dict[str, Relay] = {
         Relay("tidegate-ledger", tidegate_ledger),
         Relay("tidegate-on", tidegate_on, headers={"authorization": f"Bearer {KEY}"}),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
+        Relay("tidegate-gzip", tidegate, framing="gzip"),
         Relay("tidegate-plain", tidegate_plain),
         Relay("nginx", nginx),
         Relay("vllm-router", vllm_router),

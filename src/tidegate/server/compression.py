@@ -113,10 +113,9 @@ class Compressed:
         if self._coder is None:
             self._down.write_framed(framed)
             return
-        at = framed.find(b"\r\n") + 2
-        size = len(framed) - at - 2
-        data = framed[at:-2] if int(framed[: at - 2], 16) == size else _unframed(framed)
-        self._down.write(self._coder.write(data))
+        at = framed.find(b"\r\n")
+        alone = framed.find(b"\r\n", at + 2) == len(framed) - 2
+        self._down.write(self._coder.write(framed[at + 2 : -2] if alone else _unframed(framed)))
 
     def finish(self, data: bytes = b"") -> None:
         if self._coder is None:
