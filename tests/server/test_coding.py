@@ -87,3 +87,8 @@ def test_a_recorded_chat_token_is_at_most_25_bytes_with_gzip() -> None:
     assert plain / events > 250
     assert count[b"gzip"] / events <= 25
     assert count[b"zstd"] / events <= 27
+
+
+def test_where_sizes_are_hidden_there_is_gzip_only() -> None:
+    assert accepted(b"gzip, zstd", coding.GZIP_ONLY) is Gzip
+    assert accepted(b"zstd", coding.GZIP_ONLY) is None

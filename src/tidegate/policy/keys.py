@@ -61,6 +61,8 @@ class Principal:
     """``cancel``, ``drain``, or empty: as everywhere."""
     compression: bool = False
     """Its answers are compressed where nobody said otherwise."""
+    obfuscation: bool = False
+    """The sizes of its events are hidden."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -196,4 +198,5 @@ def _principal(key: StaticKey) -> Principal:
         UNLIMITED if quota == UNLIMITED else quota,
         key.on_disconnect,
         key.compression,
+        key.obfuscation,
     )

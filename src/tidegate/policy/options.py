@@ -37,6 +37,8 @@ class StaticKey:
     """What a reader's leaving does to the model's answer; empty: what ``[stream]`` says."""
     compression: bool = False
     """Compress its answers where ``[server] compression`` is ``auto``."""
+    obfuscation: bool = False
+    """Hide the sizes of its events, as ``[stream] obfuscation`` does for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

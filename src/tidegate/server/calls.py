@@ -14,9 +14,10 @@ from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
 from tidegate.server.body import ClientGone, header, read_body
 from tidegate.server.chat import downstream
-from tidegate.server.compression import Compressed, coder_for
+from tidegate.server.compression import coder_for
 from tidegate.server.fastpath import EXTENSION, DirectConnection
 from tidegate.server.gateway import Gateway
+from tidegate.server.obfuscation import hidden, wrapped
 from tidegate.wire.call import CallRequest, parse_call
 
 __all__ = ["CallEndpoint", "CallRoute"]
@@ -62,14 +63,15 @@ class CallEndpoint:
             upstream = self._admit(scope, request, who)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
-            coder = None
-            if scope["method"] != "GET":  # what is asked for with GET passes `compressed_send`
-                coder = coder_for(scope, gateway.options.server.compression, asked=who.compression)
+            hide = request.stream and hidden(request.include_obfuscation, who, gateway.relay.options)
+            mode = gateway.options.server.compression
+            # What is asked for with GET passes `compressed_send`.
+            coder = None if scope["method"] == "GET" else coder_for(scope, mode, asked=who.compression, hide=hide)
             async with downstream(scope, receive, send, gateway.relay.options) as down:
                 stream = gateway.relay.carry(
                     request,
                     who,
-                    down if coder is None else Compressed(down, coder),
+                    wrapped(down, coder, hide=hide, field=False),
                     scope["headers"],
                     upstream=upstream,
                     accepted=accepted,

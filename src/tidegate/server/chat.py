@@ -23,9 +23,10 @@ from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
-from tidegate.server.compression import Compressed, coder_for
+from tidegate.server.compression import coder_for
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
+from tidegate.server.obfuscation import hidden, wrapped
 from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
@@ -72,9 +73,8 @@ class ChatEndpoint:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
                 request = await _checked(request, safety, who)
-            coder = coder_for(scope, server.compression, asked=who.compression)
             async with downstream(scope, receive, send, gateway.relay.options) as down:
-                reader = down if coder is None else Compressed(down, coder)
+                reader = self._dressed(scope, down, request, who)
                 stream = self._begin(scope, request, who, reader, entry, accepted=accepted, safety=safety)
                 entry = None  # it is the stream's own now
                 begun = True
@@ -116,9 +116,7 @@ class ChatEndpoint:
             down: Downstream = FastDownstream(
                 connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout
             )
-            coder = coder_for(scope, gateway.options.server.compression, asked=who.compression)
-            if coder is not None:
-                down = Compressed(down, coder)
+            down = self._dressed(scope, down, request, who)
             self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
         except TidegateError as error:
             return refused(self._gateway.admission, error)
@@ -132,6 +130,13 @@ class ChatEndpoint:
     def ready(self, scope: Scope, connection: DirectConnection) -> bool:
         """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
         return connection.whole and not self._gateway.filters(scope)
+
+    def _dressed(self, scope: Scope, down: Downstream, request: ChatRequest, who: Principal) -> Downstream:
+        """The reader's connection, behind what compresses and hides sizes, for those who get it so."""
+        gateway = self._gateway
+        hide = hidden(request.include_obfuscation, who, gateway.relay.options)
+        coder = coder_for(scope, gateway.options.server.compression, asked=who.compression, hide=hide)
+        return wrapped(down, coder, hide=hide, field=True) if hide or coder is not None else down
 
     def _admitted(self, body: bytes, who: Principal) -> ChatRequest:
         """The request, if it is one and a stream of it may begin now."""

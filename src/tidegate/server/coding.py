@@ -10,11 +10,11 @@ with zlib's own window, and no smaller); zstd 25 bytes, 1.5 µs, 66 KB. Brotli t
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
-__all__ = ["CODERS", "Coder", "Gzip", "Zstd", "accepted", "coders"]
+__all__ = ["CODERS", "GZIP_ONLY", "Coder", "Gzip", "Zstd", "accepted", "coders"]
 
 LEVEL: Final = 3
 WINDOW: Final = 12
@@ -100,9 +100,10 @@ def coders() -> dict[bytes, Callable[[], Coder]]:
 
 
 CODERS: Final = coders()
+GZIP_ONLY: Final[dict[bytes, Callable[[], Coder]]] = {Gzip.name: Gzip}
 
 
-def accepted(header: bytes | None) -> Callable[[], Coder] | None:
+def accepted(header: bytes | None, among: Mapping[bytes, Callable[[], Coder]] = CODERS) -> Callable[[], Coder] | None:
     """A coder for an ``accept-encoding``; ``None``: as it is.
 
     A coding has to be named: some clients say ``*`` and cannot read what they get then, zstd above all.
@@ -112,7 +113,7 @@ def accepted(header: bytes | None) -> Callable[[], Coder] | None:
     best: Callable[[], Coder] | None = None
     most = 0.0
     weights = dict(_weight(part) for part in header.lower().split(b","))
-    for name, coder in CODERS.items():
+    for name, coder in among.items():
         names = _GZIP_NAMES if name == Gzip.name else (name,)
         weight = max(weights.get(each, 0.0) for each in names)
         if weight > most:

@@ -11,9 +11,9 @@ from typing import Any, Final, Literal
 
 from tidegate.relay.downstream import BODILESS, Direct, Downstream, Reader
 from tidegate.server.body import header
-from tidegate.server.coding import Coder, accepted
+from tidegate.server.coding import CODERS, GZIP_ONLY, Coder, accepted
 
-__all__ = ["Compressed", "Mode", "coder_for", "compressed_send", "compressible"]
+__all__ = ["Compressed", "MakeCoder", "Mode", "coder_for", "compressed_send", "compressible", "unframed"]
 
 Mode = Literal["auto", "on", "off"]
 MakeCoder = Callable[[], Coder]
@@ -28,12 +28,15 @@ _KINDS: Final = (b"text/", b"application/json", b"application/x-ndjson", b"appli
 _VARY: Final = (b"vary", b"accept-encoding")
 
 
-def coder_for(scope: MutableMapping[str, Any], mode: Mode, *, asked: bool = False) -> MakeCoder | None:
+def coder_for(
+    scope: MutableMapping[str, Any], mode: Mode, *, asked: bool = False, hide: bool = False
+) -> MakeCoder | None:
     """Whether the answer to a request is compressed, and how.
 
     :param mode: ``auto`` compresses for browsers, for whoever saves data, and when ``asked``: others are in the same
         data centre, more often than not.
     :param asked: the client's key asks for it.
+    :param hide: sizes are hidden, which only gzip can.
     """
     if mode == "off":
         return None
@@ -44,7 +47,7 @@ def coder_for(scope: MutableMapping[str, Any], mode: Mode, *, asked: bool = Fals
         return None
     if b"no-transform" in (header(scope, b"cache-control") or b"").lower():
         return None
-    return accepted(taken)
+    return accepted(taken, GZIP_ONLY if hide else CODERS)
 
 
 def _far_away(scope: MutableMapping[str, Any]) -> bool:
@@ -115,7 +118,7 @@ class Compressed:
             return
         at = framed.find(b"\r\n")
         alone = framed.find(b"\r\n", at + 2) == len(framed) - 2
-        self._down.write(self._coder.write(framed[at + 2 : -2] if alone else _unframed(framed)))
+        self._down.write(self._coder.write(framed[at + 2 : -2] if alone else unframed(framed)))
 
     def finish(self, data: bytes = b"") -> None:
         if self._coder is None:
@@ -133,7 +136,7 @@ class Compressed:
         self._down.abort()
 
 
-def _unframed(framed: bytes) -> bytes:
+def unframed(framed: bytes) -> bytes:
     """The bytes of several whole chunks."""
     parts, start = [], 0
     while start < len(framed):

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.errors import InvalidRequest
 from tidegate.events import Usage
-from tidegate.wire.chat_request import MAX_MODEL_CHARS
+from tidegate.wire.chat_request import MAX_MODEL_CHARS, hides
 from tidegate.wire.multipart import boundary_of, field
 
 __all__ = ["CallRequest", "call_usage", "parse_call", "usage_in"]
@@ -46,6 +46,7 @@ class CallRequest(msgspec.Struct, frozen=True, kw_only=True):
     model: str = ""
     """Empty: the call names none, and goes to an upstream that is chosen otherwise."""
     stream: bool = False
+    include_obfuscation: bool | None = None
     fields: Mapping[str, msgspec.Raw] = {}
     """Of a JSON body."""
     payload: bytes = b""
@@ -135,6 +136,7 @@ def _json(call: dict[str, Any], body: bytes) -> CallRequest:
         fields = _OBJECT.decode(body)
         model = _ANY.decode(fields["model"]) if "model" in fields else None
         stream = _ANY.decode(fields["stream"]) if "stream" in fields else None
+        options = _ANY.decode(fields["stream_options"]) if "stream_options" in fields else None
     except msgspec.ValidationError:
         raise InvalidRequest("The request body must be a JSON object.") from None
     except (msgspec.DecodeError, UnicodeDecodeError):
@@ -143,7 +145,13 @@ def _json(call: dict[str, Any], body: bytes) -> CallRequest:
         raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
     if model is not None and not isinstance(model, str):
         raise InvalidRequest("'model' must be a string.", param="model")
-    return CallRequest(**call, model=_model(model) if model else "", stream=stream is True, fields=fields)
+    return CallRequest(
+        **call,
+        model=_model(model) if model else "",
+        stream=stream is True,
+        include_obfuscation=hides(options),
+        fields=fields,
+    )
 
 
 def _model(name: str) -> str:

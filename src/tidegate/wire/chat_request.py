@@ -13,7 +13,7 @@ import msgspec
 
 from tidegate.errors import InvalidRequest
 
-__all__ = ["ChatRequest", "parse_chat_request"]
+__all__ = ["ChatRequest", "hides", "parse_chat_request"]
 
 MAX_MODEL_CHARS: Final = 256
 """No provider's model name is near it; names end up in logs and labels."""
@@ -40,6 +40,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """As it came."""
     include_usage: bool = False
     """The client asked for a usage chunk."""
+    include_obfuscation: bool | None = None
+    """The client wants the sizes of events hidden, or not; ``None``: it does not say."""
 
     def upstream_body(self, model: str, *, add_usage: bool = False) -> bytes:
         """The body for the upstream: always ``stream: true``, under the upstream's own model name.
@@ -93,7 +95,14 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         fields=fields,
         body=body,
         include_usage=bool(options and options.get("include_usage")),
+        include_obfuscation=hides(options),
     )
+
+
+def hides(options: Any) -> bool | None:
+    """What ``stream_options`` say of obfuscation; ``None``: nothing."""
+    wanted = options.get("include_obfuscation") if isinstance(options, dict) else None
+    return wanted if isinstance(wanted, bool) else None
 
 
 def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
