@@ -30,6 +30,7 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "torture": ("tidegate.cli.torture:torture", "Put any gateway before a model server that lies."),
     "batch": ("tidegate.cli.batch:batch", "Answer a file of requests, resumably."),
     "config": ("tidegate.cli.config:config", "Check a configuration, or print an example."),
+    "edge": ("tidegate.cli.edge:edge", "Print a configuration for nginx, HAProxy or Caddy."),
     "keys": ("tidegate.cli.keys:keys", "Make, list, rotate and revoke the keys that applications use."),
     "usage": ("tidegate.cli.usage:usage", "Show who used what, and what it cost."),
     "audit": ("tidegate.cli.audit:audit", "Check or export the audit chain."),
