@@ -58,6 +58,7 @@ ELSEWHERE = {
         "tests/config/test_schema.py",  # values only; every one of them is read from a file there
     ),
     "__main__.py": "tests/cli/test_cli.py",
+    **dict.fromkeys(("edge/caddy.py", "edge/haproxy.py", "edge/nginx.py"), "tests/edge/test_programs.py"),
     "relay/request.py": "tests/relay/test_call.py",  # an interface
     **dict.fromkeys(
         (

@@ -15,6 +15,8 @@ from tests.fakes.reader import Reader, ask, request_bytes
 
 every = pytest.mark.parametrize("program", PROGRAMS)
 paths = pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/stream"])
+FRAME = ("ocsp", "redirects are disabled")
+"""What Caddy says of the test's own frame: a certificate of nobody, and a port that is not 443."""
 JSON = {"content-type": "application/json"}
 
 
@@ -35,7 +37,7 @@ def test_the_program_accepts_it(program: str, tls: bool, tmp_path: Path) -> None
     result = check(program, file, tmp_path)
     assert result.returncode == 0, result.stdout + result.stderr
     told = (result.stdout + result.stderr).lower()
-    assert "warn" not in "".join(line for line in told.splitlines() if "ocsp" not in line)
+    assert "warn" not in "".join(line for line in told.splitlines() if not any(each in line for each in FRAME))
 
 
 @every
