@@ -14,6 +14,7 @@ import select
 import socket
 import sys
 import time
+import zlib
 from dataclasses import dataclass, field
 
 from bench.rig import raise_nofile
@@ -39,6 +40,7 @@ class LoadSpec:
     prose: bool = False
     """Streams say prose, each a passage of its own."""
     framing: str = "sse"
+    """``sse``, ``ndjson``, or ``gzip``: an event stream that is asked for compressed."""
     model: str = "bench"
     batches: int = 1
     ramp: float = 0.0
@@ -76,7 +78,7 @@ class LoadResult:
 class Stream:
     """One request and what came of it so far."""
 
-    __slots__ = ("asked", "head", "ident", "seen", "sock", "tail")
+    __slots__ = ("asked", "coded", "head", "ident", "seen", "sock", "tail")
 
     def __init__(self, ident: int, sock: socket.socket) -> None:
         self.ident = ident
@@ -86,6 +88,29 @@ class Stream:
         """The response head as far as it has come; None when it is complete."""
         self.seen = 0
         self.tail = b""
+        self.coded: Coded | None = None
+
+
+class Coded:
+    """Undoes chunks and gzip. What it gives ends as the chunks do, so that the end is seen as it always is."""
+
+    def __init__(self) -> None:
+        self.decoder = zlib.decompressobj(31)
+        self.rest = b""
+
+    def feed(self, data: bytes) -> bytes:
+        data = self.rest + data
+        parts, start = [], 0
+        while True:
+            at = data.find(b"\r\n", start)
+            size = int(data[start:at], 16) if at > start else -1
+            end = at + 2 + size
+            if size < 0 or len(data) < end + 2:
+                break
+            parts.append(self.decoder.decompress(data[at + 2 : end]) if size else b"0\r\n\r\n")
+            start = end + 2
+        self.rest = data[start:]
+        return b"".join(parts)
 
 
 class Load:
@@ -160,6 +185,7 @@ class Load:
             "content-type": "application/json",
             "content-length": str(len(body)),
             "accept": accept,
+            **({"accept-encoding": "gzip", "save-data": "on"} if spec.framing == "gzip" else {}),
             **({} if spec.keep_alive else {"connection": "close"}),
             **spec.headers,
         }
@@ -184,11 +210,15 @@ class Load:
             if start < 0:
                 return
         now = time.monotonic_ns()
-        stream.seen += buffer.count(b"~", start, count)
-        at = buffer.find(b"@", start, count)
+        data: bytes | bytearray = buffer
+        if stream.coded is not None:
+            data = stream.coded.feed(bytes(self.view[start:count]))
+            start, count = 0, len(data)
+        stream.seen += data.count(b"~", start, count)
+        at = data.find(b"@", start, count)
         if at >= 0:
-            self.stamps(stream, at, count, now)
-        stream.tail = (stream.tail + bytes(self.view[max(start, count - TAIL) : count]))[-TAIL:]
+            self.stamps(stream, data, at, count, now)
+        stream.tail = (stream.tail + bytes(data[max(start, count - TAIL) : count]))[-TAIL:]
         if self.spec.cancel_after and stream.seen >= self.spec.cancel_after and stream.ident < self.cancel_below:
             self.cancel(fd, stream)
         elif stream.tail.endswith(b"0\r\n\r\n"):
@@ -207,12 +237,14 @@ class Load:
             body = stream.head[end + 4 :][:200].decode("latin-1")
             self.finish(fd, stream, problem=f"{line}: {body}")
             return -1
+        if b"content-encoding: gzip" in stream.head[:end]:
+            stream.coded = Coded()
         stream.head = None
         return end + 4 - before
 
-    def stamps(self, stream: Stream, at: int, count: int, now: int) -> None:
+    def stamps(self, stream: Stream, data: bytes | bytearray, at: int, count: int, now: int) -> None:
         """Read the send times in this read. One that is split between two reads is lost: it is a sample."""
-        for match in STAMP.finditer(self.buffer, at, count):
+        for match in STAMP.finditer(data, at, count):
             if match[2] is None:
                 self.result.transit.append((now - int(match[1])) / 1e9)
             else:
@@ -223,7 +255,9 @@ class Load:
         """All tokens, and the framing's honest end."""
         if stream.seen != self.spec.tokens:
             return False
-        return b"[DONE]" in stream.tail if self.spec.framing == "sse" else stream.tail.endswith(b"0\r\n\r\n")
+        if (stream.coded is not None) is not (self.spec.framing == "gzip"):
+            return False
+        return stream.tail.endswith(b"0\r\n\r\n") if self.spec.framing == "ndjson" else b"[DONE]" in stream.tail
 
     def cancel(self, fd: int, stream: Stream) -> None:
         """Hang up, like a closed tab: everything unread is thrown away."""

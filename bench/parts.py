@@ -35,7 +35,8 @@ OFFERED = 200_000_000
 
 def chosen(plan: Plan) -> list[Relay]:
     """The relays of the plan that these parts are about: no baseline, no second framing, nothing slow."""
-    return [one for one in plan.relays if one.launch is not None and not one.slow and one.name != "tidegate-ndjson"]
+    framings = ("tidegate-ndjson", "tidegate-gzip")
+    return [one for one in plan.relays if one.launch is not None and not one.slow and one.name not in framings]
 
 
 @contextlib.contextmanager

@@ -245,6 +245,7 @@ RELAYS: dict[str, Relay] = {
         Relay("tidegate-prose", tidegate, prose=True),
         Relay("tidegate-strict", tidegate_strict, prose=True),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
+        Relay("tidegate-gzip", tidegate, framing="gzip"),
         Relay("tidegate-plain", tidegate_plain),
         Relay("nginx", nginx),
         Relay("vllm-router", vllm_router),

@@ -20,7 +20,7 @@ PURE = (
     *("errors.py", "events.py", "wire", "policy", "safety", "relay/lifecycle.py"),
     *(f"client/{name}.py" for name in ("core", "failure", "graphemes", "reading", "result")),
     *(f"terminal/{name}.py" for name in ("blocks", "board", "cells", "conversation", "keys", "region")),
-    *("bench/histogram.py", "bench/prompts.py", "bench/report.py", "bench/visible.py"),
+    *("bench/histogram.py", "bench/prompts.py", "bench/report.py", "bench/visible.py", "edge"),
     *("batch/lines.py", "batch/pace.py", "torture/cases.py", "torture/judge.py", "torture/report.py"),
 )
 """What takes bytes, events, numbers and facts, and gives values."""
@@ -58,6 +58,8 @@ ELSEWHERE = {
         "tests/config/test_schema.py",  # values only; every one of them is read from a file there
     ),
     "__main__.py": "tests/cli/test_cli.py",
+    **dict.fromkeys(("edge/caddy.py", "edge/haproxy.py", "edge/nginx.py"), "tests/edge/test_programs.py"),
+    "relay/request.py": "tests/relay/test_call.py",  # an interface
     **dict.fromkeys(
         (
             "ledger/tables.py",

@@ -118,4 +118,6 @@ def test_the_safety_profiles_of_a_model_are_those_of_every_upstream_that_may_ser
     assert router.safety("a") == ("strict", "mine")
     assert set(router.safety("b")) == {"mine", "strict"}
     assert router.safety("c") == ("mine",)
+    assert router.safety("", "one") == ("strict",)
+    assert router.safety("", "nobody") == ()
     assert Router([RouteSpec(name="one")]).safety("a") == ()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tidegate.relay.headers import forwarded, passed_on
+from tidegate.relay.headers import forwarded, forwarded_call, passed_on
 from tidegate.upstream.exchange import ResponseHead
 from tidegate.upstream.secrets import Redactor
 
@@ -54,3 +54,9 @@ def test_a_secret_in_them_is_removed() -> None:
         (b"x-request-id", b"for-[redacted]"),
         (b"request-id", b"2"),
     ]
+
+
+def test_a_call_keeps_its_own_content_type_and_accept() -> None:
+    headers = [(b"content-type", b"a/b"), (b"accept", b"c/d"), (b"cookie", b"e"), (b"openai-beta", b"f")]
+    assert forwarded_call(headers) == [(b"content-type", b"a/b"), (b"accept", b"c/d"), (b"openai-beta", b"f")]
+    assert forwarded_call([]) == []

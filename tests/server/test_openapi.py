@@ -75,7 +75,7 @@ def test_every_route_is_in_it_and_nothing_else() -> None:
     routes = create_app().routes
     assert not any(isinstance(route, Mount) for route in routes)
     served = {
-        (route.path, method)
+        (route.path.replace(":path}", "}"), method)
         for route in routes
         if isinstance(route, Route)
         for method in (route.methods or {"POST"}) - {"HEAD"}
@@ -217,7 +217,7 @@ def test_where_it_is_mounted_the_document_says_so() -> None:
     assert DOCUMENT["servers"] == [{"url": "/"}]
 
 
-@pytest.mark.parametrize("framing", list(Framing))
+@pytest.mark.parametrize("framing", [framing for framing in Framing if framing is not Framing.RAW])
 def test_every_framing_is_an_answer_of_a_chat(framing: Framing) -> None:
     assert framing.content_type.decode().partition(";")[0] in OPERATIONS[SSE, "POST"].answers
 

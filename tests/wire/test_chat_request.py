@@ -88,3 +88,19 @@ def test_any_bytes_are_a_request_or_one_error(body: bytes) -> None:
         parse_chat_request(body)
     except InvalidRequest:
         pass
+
+
+@pytest.mark.parametrize(
+    ("options", "found"),
+    [
+        (b"", None),
+        (b',"stream_options":null', None),
+        (b',"stream_options":{}', None),
+        (b',"stream_options":{"include_obfuscation":true}', True),
+        (b',"stream_options":{"include_obfuscation":false}', False),
+        (b',"stream_options":{"include_obfuscation":"yes"}', None),
+    ],
+)
+def test_hidden_sizes_are_asked_for_or_refused(options: bytes, found: bool | None) -> None:
+    request = parse_chat_request(b'{"model":"m","messages":[{}]' + options + b"}")
+    assert request.include_obfuscation is found

@@ -30,6 +30,8 @@ COMMANDS: Mapping[str, tuple[str, str]] = {
     "torture": ("tidegate.cli.torture:torture", "Put any gateway before a model server that lies."),
     "batch": ("tidegate.cli.batch:batch", "Answer a file of requests, resumably."),
     "config": ("tidegate.cli.config:config", "Check a configuration, or print an example."),
+    "edge": ("tidegate.cli.edge:edge", "Print a configuration for nginx, HAProxy or Caddy."),
+    "import": ("tidegate.cli.importing:importing", "Write a configuration from that of another gateway."),
     "keys": ("tidegate.cli.keys:keys", "Make, list, rotate and revoke the keys that applications use."),
     "usage": ("tidegate.cli.usage:usage", "Show who used what, and what it cost."),
     "audit": ("tidegate.cli.audit:audit", "Check or export the audit chain."),
@@ -51,6 +53,7 @@ EXTRAS: Mapping[str, str] = {
     "uvicorn": "server",
     "uvloop": "server",
     "xllamacpp": "local",
+    "yaml": "import",
 }
 
 

@@ -111,7 +111,10 @@ def _auth(sources: Sources, path: Path, auth: AuthOptions, environ: Mapping[str,
 
 
 def _gateway(sources: Sources, path: Path, gateway: GatewayOptions, _environ: Mapping[str, str]) -> None:
-    _unique(sources, (*path, "upstream"), "name", [upstream.name for upstream in gateway.upstreams], "upstream")
+    names = [upstream.name for upstream in gateway.upstreams]
+    _unique(sources, (*path, "upstream"), "name", names, "upstream")
+    if gateway.server.default_upstream and gateway.server.default_upstream not in names:
+        sources.report_value(("server", "default_upstream"), f"must name an upstream: {', '.join(names) or 'none'}")
     named: list[tuple[Path, str]] = [
         *((("upstream", at, "safety"), upstream.safety) for at, upstream in enumerate(gateway.upstreams)),
         *((("auth", "key", at, "safety"), key.safety) for at, key in enumerate(gateway.auth.keys)),

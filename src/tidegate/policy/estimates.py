@@ -19,6 +19,9 @@ ATTACHMENT: Final = 1000
 FIRST_GUESS: Final = 256
 """Output tokens of an answer of a model that has not answered yet."""
 
+_ASKED: Final = ("messages", "tools", "input", "instructions", "prompt")
+
+_LIMITS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 _MOST: Final = 1_000_000_000
 _REMEMBERED: Final = 512
 _WEIGHT: Final = 50
@@ -29,9 +32,9 @@ _decode = msgspec.json.Decoder().decode
 
 
 def prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
-    """About how many tokens the messages and tools of a chat request are."""
+    """About how many tokens the messages and tools of a chat request are, or what another call is asked."""
     size = attached = 0
-    for name in ("messages", "tools"):
+    for name in _ASKED:
         raw = fields.get(name)
         if raw is None:
             continue
@@ -45,7 +48,7 @@ def prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
 
 def most_output(fields: Mapping[str, msgspec.Raw]) -> int | None:
     """The most output tokens that the request allows; ``None`` when it does not say."""
-    most = _whole(fields.get("max_completion_tokens")) or _whole(fields.get("max_tokens"))
+    most = next((most for name in _LIMITS if (most := _whole(fields.get(name)))), None)
     return None if most is None else most * (_whole(fields.get("n")) or 1)
 
 

@@ -59,6 +59,10 @@ class Principal:
     quota: Quota = UNLIMITED
     on_disconnect: OnDisconnect = ""
     """``cancel``, ``drain``, or empty: as everywhere."""
+    compression: bool = False
+    """Its answers are compressed where nobody said otherwise."""
+    obfuscation: bool = False
+    """The sizes of its events are hidden."""
 
     def may_use(self, model: str) -> bool:
         """Whether this key may use the model of that name."""
@@ -192,4 +196,6 @@ def _principal(key: StaticKey) -> Principal:
         tuple(sorted(key.tags.items())),
         UNLIMITED if quota == UNLIMITED else quota,
         key.on_disconnect,
+        key.compression,
+        key.obfuscation,
     )

@@ -35,6 +35,10 @@ class StaticKey:
     """Team, project, anything that costs are told apart by."""
     on_disconnect: OnDisconnect = ""
     """What a reader's leaving does to the model's answer; empty: what ``[stream]`` says."""
+    compression: bool = False
+    """Compress its answers where ``[server] compression`` is ``auto``."""
+    obfuscation: bool = False
+    """Hide the sizes of its events, as ``[stream] obfuscation`` does for all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -76,12 +76,15 @@ class Router:
         """Whether any upstream serves the model."""
         return bool(self._matching(model))
 
-    def safety(self, model: str) -> tuple[str, ...]:
-        """The safety profiles of every upstream that may be asked for the model, which one failed over to is too."""
+    def safety(self, model: str, upstream: str = "") -> tuple[str, ...]:
+        """The safety profiles of every upstream that may be asked for the model, which one failed over to is too.
+
+        :param upstream: asked without a model.
+        """
         if not self._safety:
             return ()
-        found = (self._safety.get(route.upstream, "") for _, route in self._matching(model))
-        return tuple(dict.fromkeys(filter(None, found)))
+        asked = (upstream,) if upstream else (route.upstream for _, route in self._matching(model))
+        return tuple(dict.fromkeys(filter(None, (self._safety.get(name, "") for name in asked))))
 
     def _matching(self, model: str) -> list[tuple[int, Route]]:
         """Who serves the model, with the rank of the match. Remembered for the first few hundred names asked for."""

@@ -15,6 +15,7 @@ import msgspec
 from tidegate.events import Usage
 from tidegate.ledger.entries import Begun, Ended, Item, LegRow, clean, tags_json
 from tidegate.ledger.tokens import TokenCounter
+from tidegate.policy.estimates import prompt_tokens
 from tidegate.policy.prices import Prices
 from tidegate.relay.endings import Framing, reason_of
 from tidegate.relay.stream import Stream
@@ -210,11 +211,15 @@ class Accounts:
             return msgspec.structs.replace(told, output_tokens=record.tokens, estimated=True)
         if not record.tokens and (record.queue_time is None or record.reason in _UNSEEN):
             return Usage()
+        if not record.tokens and stream.framing is Framing.RAW:
+            return Usage()  # a file, a picture: nothing in it is known to be tokens
         prompt = self._prompt(stream)
         return Usage(prompt_tokens=prompt, output_tokens=self._output(stream, record, prompt), estimated=True)
 
     def _prompt(self, stream: Stream) -> int:
         fields = stream.request.fields
+        if "messages" not in fields:
+            return prompt_tokens(fields)
         tools = fields.get("tools")
         return self._counter.prompt(
             msgspec.json.decode(fields["messages"]), None if tools is None else msgspec.json.decode(tools)

@@ -29,8 +29,6 @@ from tidegate.upstream.keys import Key
 
 __all__ = ["Attempt", "Plan", "Tries"]
 
-PATH: Final = "/chat/completions"
-
 PATIENCE: Final = 10.0
 """The longest ``Retry-After`` that is waited out; a longer one is the client's to wait."""
 
@@ -168,7 +166,7 @@ class Tries:
         first = self._first = None if stream.ended else self._plan.choose(monotonic())
         if first is None:
             stream.fail(_none_ready(stream))
-        elif first.client.idle_connections:
+        elif first.client.idle_connections and not stream.request.once:
             self._connect(first, self._on_first)
             exchange = first.client.send_now(stream, **self._request(first))
             if exchange is not None:
@@ -237,7 +235,7 @@ class Tries:
         for again in range(stale, MAX_STALE + 1):
             wake: asyncio.Future[TidegateError | None] = loop.create_future()
             self._connect(attempt, partial(resolve, wake))
-            sending = client.send(stream, **self._request(attempt), fresh=again > 0)
+            sending = client.send(stream, **self._request(attempt), fresh=again > 0 or stream.request.once)
             stream.wait_for(loop.create_task(sending))
             error = await wake
             if not isinstance(error, StaleConnection) or stream.ended:
@@ -263,14 +261,21 @@ class Tries:
 
     def _request(self, attempt: Attempt) -> _Request:
         stream = self._stream
-        body = stream.request.upstream_body(attempt.model, add_usage=self._asks)
-        return {"path": PATH, "headers": self._headers, "body": body, "key": attempt.key}
+        request = stream.request
+        body = request.upstream_body(attempt.model, add_usage=self._asks)
+        return {
+            "method": request.method,
+            "path": request.path,
+            "headers": self._headers,
+            "body": body,
+            "key": attempt.key,
+        }
 
     def _over(self, attempt: Attempt) -> None:
         """The stream has ended with this try."""
         if self._asks and self._stream.answer.usage is not None:
             attempt.client.tells_usage = True
-        if attempt.key is not None and self._stream.timing.tokens:
+        if attempt.key is not None and (self._stream.timing.tokens or self._stream.answer.complete):
             attempt.client.keys.ok(attempt.key)
 
 
@@ -280,6 +285,7 @@ def _of_the_body(error: TidegateError | None) -> bool:
 
 
 class _Request(TypedDict):
+    method: str
     path: str
     headers: Sequence[tuple[bytes, bytes]]
     body: bytes

@@ -6,9 +6,12 @@ The relay owns these interfaces and the server fulfils them: once directly on th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
-__all__ = ["Direct", "Downstream", "Reader"]
+__all__ = ["BODILESS", "Direct", "Downstream", "Reader"]
+
+BODILESS: Final = frozenset({204, 304})
+"""Statuses without a body, and without a word of its length (RFC 9110 §8.6)."""
 
 Headers = Sequence[tuple[bytes, bytes]]
 
@@ -58,7 +61,7 @@ class Downstream(Protocol):
     def start(self, status: int, headers: Headers, length: int | None = None) -> None:
         """Send the head. Once, before anything else.
 
-        :param length: of the body in bytes, when it is one whole body and not a stream.
+        :param length: of the body in bytes, when it is known.
         """
 
     def write(self, data: bytes) -> None:

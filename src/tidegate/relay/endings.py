@@ -25,6 +25,8 @@ class Framing(StrEnum):
     NDJSON = "ndjson"
     JSON = "json"
     """One body: a request without ``stream``."""
+    RAW = "raw"
+    """As the upstream framed it: a call that is not chat."""
 
     @property
     def content_type(self) -> bytes:
@@ -40,8 +42,9 @@ _CONTENT_TYPES: Final = {
     Framing.SSE: b"text/event-stream; charset=utf-8",
     Framing.NDJSON: b"application/x-ndjson",
     Framing.JSON: b"application/json",
+    Framing.RAW: b"application/octet-stream",
 }
-_HEARTBEATS: Final = {Framing.SSE: HEARTBEAT_SSE, Framing.NDJSON: HEARTBEAT_NDJSON, Framing.JSON: b""}
+_HEARTBEATS: Final = {Framing.SSE: HEARTBEAT_SSE, Framing.NDJSON: HEARTBEAT_NDJSON, Framing.JSON: b"", Framing.RAW: b""}
 
 _REASONS: Final[Sequence[tuple[type[TidegateError], Reason]]] = (
     (errors.ConnectTimeout, Reason.CONNECT_TIMEOUT),

@@ -4,13 +4,13 @@ to be useful on the way back.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Final
 
 from tidegate.relay.body import Head, Redactor
 
-__all__ = ["forwarded", "passed_on"]
+__all__ = ["described", "forwarded", "forwarded_call", "passed_on"]
 
 _HOP_BY_HOP: Final = frozenset(
     {
@@ -32,6 +32,8 @@ _OURS: Final = frozenset(
 )
 """The gateway sends its own."""
 
+_AS_THEY_CAME: Final = frozenset({b"content-type", b"accept"})
+
 _PRIVATE: Final = frozenset(
     {
         b"authorization",
@@ -51,12 +53,22 @@ _PRIVATE_WORDS: Final = (b"api-key", b"apikey", b"token", b"secret", b"password"
 """The application's credentials are for us, whatever their header is called."""
 
 _PASSED_ON: Final = frozenset({b"x-request-id", b"request-id", b"openai-processing-ms", b"openai-version"})
+_DESCRIBING: Final = frozenset({b"content-type", b"content-disposition", b"content-range"})
+"""What a body is, for answers that are not made by the gateway."""
 _MAX_VALUE: Final = 1024
 
 
 def forwarded(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The application's headers that go to the upstream, with the gateway's own. Names in lower case."""
-    passing = [(b"content-type", b"application/json"), (b"accept", b"text/event-stream")]
+    return _forwarded(headers, [(b"content-type", b"application/json"), (b"accept", b"text/event-stream")])
+
+
+def forwarded_call(headers: Sequence[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The same for a call that passes as it came: with the application's own ``content-type`` and ``accept``."""
+    return _forwarded(headers, [header for header in headers if header[0] in _AS_THEY_CAME])
+
+
+def _forwarded(headers: Iterable[tuple[bytes, bytes]], passing: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     named: set[bytes] = set()
     for header in headers:
         if _may_pass(header[0]):
@@ -75,9 +87,18 @@ def _may_pass(name: bytes) -> bool:
 
 def passed_on(head: Head, redact: Redactor | None) -> list[tuple[bytes, bytes]]:
     """The upstream's headers that the reader may see."""
+    return _picked(head, redact, _PASSED_ON)
+
+
+def described(head: Head, redact: Redactor | None) -> list[tuple[bytes, bytes]]:
+    """The upstream's headers that say what its body is."""
+    return _picked(head, redact, _DESCRIBING)
+
+
+def _picked(head: Head, redact: Redactor | None, names: frozenset[bytes]) -> list[tuple[bytes, bytes]]:
     found = []
     for name, value in head.headers:
-        if name in _PASSED_ON and len(value) <= _MAX_VALUE and not any(byte < 32 or byte == 127 for byte in value):
+        if name in names and len(value) <= _MAX_VALUE and not any(byte < 32 or byte == 127 for byte in value):
             if redact is not None and redact.found(value):
                 value = redact.redact_bytes(value)
             found.append((name, value))

@@ -32,6 +32,10 @@ class StreamOptions:
     """Unsent bytes for one reader above which the upstream is no longer read."""
     heartbeat: float = 15.0
     """After so long without a byte the reader gets one, so that no balancer cuts a model that thinks. 0 is off."""
+    obfuscation: bool = False
+    """Fill events up, so that their sizes on the wire say nothing of token lengths. A request decides for itself with
+    `stream_options.include_obfuscation`.
+    """
     on_disconnect: Literal["cancel", "drain"] = "cancel"
     """When the reader leaves: stop the model in the same loop turn, or read on for exact usage."""
     drain_seconds: float = 30.0

@@ -163,6 +163,7 @@ def record_of(stream: Stream) -> StreamRecord:
         served_model=stream.model,
         upstream=stream.upstream,
         framing=stream.framing.value,
+        operation=stream.request.operation,
         status=stream.status or (499 if ended else 0),
         reason=life.reason.value if life.reason is not None else "",
         finish_reason=stream.answer.finish_reason,

@@ -14,15 +14,16 @@ from typing import Any, Final
 
 import structlog
 
-from tidegate.errors import Draining, ModelNotFound, Overloaded, ShutDown
+from tidegate.errors import Draining, Forbidden, InvalidRequest, ModelNotFound, Overloaded, ShutDown
 from tidegate.policy.keys import Principal
-from tidegate.policy.routing import Router, RouteSpec
+from tidegate.policy.routing import Route, Router, RouteSpec
 from tidegate.relay.accounts import Accounts
 from tidegate.relay.allowance import Allowance
 from tidegate.relay.attempts import Plan, Tries
+from tidegate.relay.call import CallStream
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
-from tidegate.relay.headers import forwarded
+from tidegate.relay.headers import forwarded, forwarded_call
 from tidegate.relay.models import ModelList
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers
@@ -34,6 +35,7 @@ from tidegate.safety.rules import Hit
 from tidegate.telemetry.record import StreamHook
 from tidegate.upstream.client import UpstreamClient
 from tidegate.upstream.options import UpstreamOptions
+from tidegate.wire.call import CallRequest
 from tidegate.wire.chat_request import ChatRequest
 
 __all__ = ["Relay"]
@@ -117,16 +119,39 @@ class Relay:
         :raises Overloaded: too many streams are live.
         :raises ModelNotFound: nobody serves the model, or the key may not use it (the answer does not tell which).
         """
-        if self.draining:
-            raise Draining("The gateway is shutting down; send the request again.", retry_after=RETRY_AFTER)
-        if len(self.registry) >= self._max_streams:
-            raise Overloaded("The gateway carries as many streams as it may.", retry_after=RETRY_AFTER)
+        self._admit()
         if not who.may_use(model) or not self.router.matches(model):
             raise ModelNotFound(
                 f"The model '{model}' does not exist or you do not have access to it. GET /v1/models lists those "
                 "that you may use.",
                 param="model",
             )
+
+    def _admit(self) -> None:
+        if self.draining:
+            raise Draining("The gateway is shutting down; send the request again.", retry_after=RETRY_AFTER)
+        if len(self.registry) >= self._max_streams:
+            raise Overloaded("The gateway carries as many streams as it may.", retry_after=RETRY_AFTER)
+
+    def admit_to(self, named: str, who: Principal) -> str:
+        """Whether a call that names no model may begin now, and on which upstream.
+
+        :param named: the upstream that the request or the configuration names; empty: none.
+        :raises Forbidden: the key is for some models only, and such a call is about an account as a whole.
+        :raises InvalidRequest: it is not clear which upstream is meant.
+        """
+        self._admit()
+        if not who.admin and "*" not in who.models:
+            raise Forbidden("This key is for some models only; a call that names no model is not among what it may do.")
+        if named and named not in self._clients:
+            raise InvalidRequest(f"There is no upstream '{named[:100]}'.", code="unknown_upstream")
+        if not named and len(self._clients) != 1:
+            raise InvalidRequest(
+                "The request names no model, so nobody knows where it belongs: name the upstream in the header "
+                "x-tidegate-upstream, or have the operator set [server] default_upstream.",
+                code="unknown_upstream",
+            )
+        return named or next(iter(self._clients))
 
     def begin(
         self,
@@ -169,14 +194,57 @@ class Relay:
             collect=self.accounts is not None and self.accounts.store_text,
         )
         stream.hits = hits
+        self._open(stream, self.router.candidates(request.model, random.random), self.options, forwarded(headers))
+        return stream
+
+    def carry(
+        self,
+        request: CallRequest,
+        who: Principal,
+        down: Downstream,
+        headers: Sequence[tuple[bytes, bytes]],
+        *,
+        upstream: str = "",
+        accepted: float | None = None,
+        allowance: Allowance | None = None,
+        also: Headers = (),
+    ) -> CallStream:
+        """As :meth:`begin`, for any other call; call :meth:`admit` or :meth:`admit_to` first.
+
+        :param upstream: where a call without a model goes.
+        """
+        options = replace(self.options, on_disconnect=who.on_disconnect or self.options.on_disconnect)
+        if not request.stream:
+            # What is not streamed says nothing until it is whole.
+            options = replace(options, first_token_timeout=options.total_timeout)
+        if request.once:
+            options = replace(options, retry_attempts=0)
+        stream = CallStream(
+            stream_id=os.urandom(16).hex(),
+            client=who.id,
+            request=request,
+            framing=Framing.RAW,
+            down=down,
+            options=options,
+            settled=self._settled,
+            accepted=accepted,
+            tags=who.tags,
+            allowance=allowance,
+            headers=also,
+        )
+        routes = self.router.candidates(request.model, random.random) if request.model else [Route(upstream, "", 0, 1)]
+        self._open(stream, routes, options, forwarded_call(headers))
+        return stream
+
+    def _open(
+        self, stream: Stream, routes: Sequence[Route], options: StreamOptions, headers: Sequence[tuple[bytes, bytes]]
+    ) -> None:
         self._hook.opened()
         if self.accounts is not None:
             self.accounts.begun(stream)
         self.registry.add(stream)
         stream.open()
-        plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
-        Tries(stream, plan, forwarded(headers), self._spawn).begin()
-        return stream
+        Tries(stream, Plan(self._clients, routes, options), headers, self._spawn).begin()
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

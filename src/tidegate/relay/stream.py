@@ -47,6 +47,7 @@ from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
+from tidegate.relay.request import Request
 from tidegate.relay.rewrite import RewriteLane
 from tidegate.relay.rewrite_express import LimitedRewriteExpress, RewriteExpress
 from tidegate.relay.template import NEVER
@@ -54,7 +55,6 @@ from tidegate.relay.timing import Timing
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
 from tidegate.upstream.exchange import Exchange, ResponseHead
-from tidegate.wire.chat_request import ChatRequest
 
 __all__ = ["Stream"]
 
@@ -124,7 +124,7 @@ class Stream:
         *,
         stream_id: str,
         client: str,
-        request: ChatRequest,
+        request: Request,
         framing: Framing,
         down: Downstream,
         options: StreamOptions,
@@ -163,10 +163,10 @@ class Stream:
         if self._allowance is not None:
             self._allowance.bind(self._allow)
         self._collect = collect
-        self._intake = Intake(framing, options, texts=texts, collect=collect)
-        self.answer = self._intake.answer
         self._options = options
         self._down = down
+        self._intake = self._new_intake(None)
+        self.answer = self._intake.answer
         self._settled = settled
         self._settled_once = False
         # The upstream's side.
@@ -174,7 +174,7 @@ class Stream:
         self._express: Express | None = None
         self._last_in = now
         # The reader's side.
-        self._out = Output(down, framing, stream_id, options, headers)
+        self._out = self._new_output(headers)
         self._flowing = False
         self._paused_at: float | None = None
         # The end.
@@ -182,6 +182,13 @@ class Stream:
         self._away = False
         self._grace_at: float | None = None
         self._alarm = Alarm(self._next_due, self._on_due, self.on_bug)
+
+    def _new_intake(self, redact: Redactor | None) -> Intake:
+        """What the next try's answer turns out to be."""
+        return Intake(self.framing, self._options, redact, self._texts, collect=self._collect)
+
+    def _new_output(self, headers: Headers) -> Output:
+        return Output(self._down, self.framing, self.id, self._options, headers)
 
     def open(self) -> None:
         """Begin to listen to the reader."""
@@ -229,7 +236,7 @@ class Stream:
             self._intake.redact = redact  # nothing has come in yet
         else:
             self.malformed += self.answer.malformed
-            self._intake = Intake(self.framing, self._options, redact, self._texts, collect=self._collect)
+            self._intake = self._new_intake(redact)
             self.answer = self._intake.answer
             self._out.begin()
         self._express = None
@@ -717,7 +724,7 @@ class Stream:
             grace_at=self._grace_at,
             paused_at=self._paused_at,
             closing=self._closing is not None,
-            beats=self.framing is not Framing.JSON,
+            beats=self.framing is not Framing.JSON and self.framing is not Framing.RAW,
         )
         return next_due(waits, self._options)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
 from typing import Final, NamedTuple, Protocol
 
@@ -21,7 +21,6 @@ from tidegate.server.spending import Spending
 from tidegate.shared.limits import SharedGrant, SharedLimits
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.record import StreamRecord
-from tidegate.wire.chat_request import ChatRequest
 
 __all__ = ["Admission", "Cost", "Entry", "Price"]
 
@@ -46,6 +45,16 @@ _NAMES: Final = {
     kind: tuple(f"x-ratelimit-{which}-{kind.value}".encode() for which in ("limit", "remaining", "reset"))
     for kind in Kind
 }
+
+
+class Asking(Protocol):
+    """A request, as far as it says what it will use."""
+
+    @property
+    def model(self) -> str: ...
+
+    @property
+    def fields(self) -> Mapping[str, msgspec.Raw]: ...
 
 
 class Price(NamedTuple):
@@ -102,12 +111,12 @@ class Admission:
         budget = who.quota.budget
         return budget is None or self.spending.fresh(who.id, self.meters.period(budget.period, time.time()))
 
-    def enter_at_once(self, who: Principal, request: ChatRequest) -> Entry:
+    def enter_at_once(self, who: Principal, request: Asking) -> Entry:
         """As :meth:`enter`, where :meth:`at_once` says so."""
         meters, ask = self._asked(who, request, time.time())
         return self._entered(self.limits.admit(meters, ask, _now()), who, request.model)
 
-    async def enter(self, who: Principal, request: ChatRequest) -> Entry:
+    async def enter(self, who: Principal, request: Asking) -> Entry:
         """Reserve what the request will probably use.
 
         :raises RateLimited: a limit is reached.
@@ -125,7 +134,7 @@ class Admission:
             decided = await self.shared.admit(meters, ask) if meters else Grant((), ask)
         return self._entered(decided, who, request.model)
 
-    def _asked(self, who: Principal, request: ChatRequest, now: float) -> tuple[Sequence[Meter], Ask]:
+    def _asked(self, who: Principal, request: Asking, now: float) -> tuple[Sequence[Meter], Ask]:
         meters = self.meters.of(who.id, who.quota, who.tags, request.model, now, self.spending.known)
         price = None if who.quota.budget is None else self.cost.expected(request.model)
         return meters, self._ask(request, price)
@@ -138,7 +147,9 @@ class Admission:
             return SharedEntry(self, decided, who, model)
         return Entry(self, decided, who, model)
 
-    def _ask(self, request: ChatRequest, price: Price | None) -> Ask:
+    def _ask(self, request: Asking, price: Price | None) -> Ask:
+        if not request.model:
+            return Ask(0, 0)  # about files, batches: no model works for it
         fields = request.fields
         prompt = prompt_tokens(fields)
         # A little more than the mean: most answers then need not ask for more.

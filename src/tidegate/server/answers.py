@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from tidegate.errors import InternalError, InvalidRequest, LimitReached, MethodNotAllowed, TidegateError
+from tidegate.server.admission import Admission
 from tidegate.wire.openai_chat import encode_json
 
-__all__ = ["error_response", "http_error", "json_response", "raised"]
+__all__ = ["error_response", "http_error", "json_response", "raised", "refused"]
 
 
 def json_response(body: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
@@ -35,6 +36,12 @@ def error_response(error: TidegateError) -> Response:
         # What is left of the body is not worth reading.
         headers["connection"] = "close"
     return json_response(error.public(), error.status, headers)
+
+
+def refused(admission: Admission, error: TidegateError) -> Response:
+    """The answer to a request that does not become a stream; counted."""
+    admission.metrics.refused(error.cause if isinstance(error, LimitReached) else error.code)
+    return error_response(error)
 
 
 async def raised(_: Request, error: Exception) -> Response:

@@ -18,16 +18,19 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from tidegate import __version__
-from tidegate.errors import InvalidRequest, TidegateError
+from tidegate.errors import InvalidRequest, ModelNotFound, TidegateError
 from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
+from tidegate.server.calls import CallRoute
 from tidegate.server.chat import OWN_SEND, ChatEndpoint
+from tidegate.server.compression import coder_for, compressed_send
 from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
 from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
+from tidegate.wire.chat_request import MAX_MODEL_CHARS
 
 __all__ = ["GatewayApp", "create_app"]
 
@@ -65,6 +68,9 @@ class GatewayApp(Starlette):
                 extensions.pop(OWN_SEND, None)
                 extensions.pop(EXTENSION, None)
         else:
+            if scope["type"] == "http" and scope["method"] == "GET":
+                coder = coder_for(scope, self.state.gateway.options.server.compression)
+                send = send if coder is None else compressed_send(send, coder)
             await super().__call__(scope, receive, send)
 
 
@@ -108,12 +114,14 @@ def _routes(gateway: Gateway) -> list[Route]:
         Route("/v1/chat/completions", ChatEndpoint(gateway, own_framing=False), methods=["POST"]),
         Route("/api/v1/chat/stream", ChatEndpoint(gateway, own_framing=True), methods=["POST"]),
         Route("/v1/models", _models(gateway)),
+        Route("/v1/models/{id:path}", _model(gateway)),
         Route("/v1/streams", streams.list),
         Route("/v1/streams/events", streams.events),
         Route("/v1/streams/{id}", streams.one),
         Route("/v1/streams/{id}", streams.cancel, methods=["DELETE"]),
         Route("/v1/streams/{id}/stop", streams.stop, methods=["POST"]),
         Route("/v1/streams/{id}/seen", streams.seen, methods=["POST"]),
+        CallRoute(gateway),
         *AdminKeys(gateway).routes(),
         Route("/admin/usage", ReportRoutes(gateway).usage),
         Route("/healthz", _healthz),
@@ -151,6 +159,19 @@ def _models(gateway: Gateway) -> Callable[[Request], Any]:
         return json_response({"object": "list", "data": listed})
 
     return models
+
+
+def _model(gateway: Gateway) -> Callable[[Request], Any]:
+    async def model(request: Request) -> Response:
+        """``GET /v1/models/{id}``: one of them."""
+        who, name = await gateway.who(request.scope), request.path_params["id"]
+        gateway.relay.admit(name, who)
+        for found in await gateway.relay.models.listed():
+            if found["id"] == name:
+                return json_response(found)
+        raise ModelNotFound(f"The model '{name[:MAX_MODEL_CHARS]}' is not listed by its upstream.", param="model")
+
+    return model
 
 
 async def _healthz(_: Request) -> Response:

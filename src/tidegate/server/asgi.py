@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from tidegate.relay.downstream import Direct, Reader
+from tidegate.relay.downstream import BODILESS, Direct, Reader
 
 __all__ = ["AsgiDownstream"]
 
@@ -53,7 +53,9 @@ class AsgiDownstream:
             self._tell_gone()
 
     def start(self, status: int, headers: Sequence[tuple[bytes, bytes]], length: int | None = None) -> None:
-        told = list(headers) if length is None else [*headers, (b"content-length", b"%d" % length)]
+        told = list(headers)
+        if length is not None and status not in BODILESS:
+            told.append((b"content-length", b"%d" % length))
         if self._close:
             told.append((b"connection", b"close"))
         self._put({"type": "http.response.start", "status": status, "headers": told})

@@ -10,7 +10,7 @@ from typing import cast
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import InternalError, LimitReached, TidegateError
+from tidegate.errors import InternalError, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
@@ -20,15 +20,17 @@ from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
 from tidegate.server.admission import Entry
-from tidegate.server.answers import error_response
+from tidegate.server.answers import error_response, refused
 from tidegate.server.asgi import AsgiDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
+from tidegate.server.compression import coder_for
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
+from tidegate.server.obfuscation import hidden, wrapped
 from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
-__all__ = ["OWN_SEND", "ChatEndpoint"]
+__all__ = ["OWN_SEND", "ChatEndpoint", "downstream"]
 
 OWN_SEND = "tidegate.send"
 """In the scope's ``extensions``: the ``send`` that this application was called with, before any of its middleware."""
@@ -72,8 +74,9 @@ class ChatEndpoint:
                 if not safety.ready:
                     await asyncio.to_thread(safety.prepare)  # once for each profile
                 request = await _checked(request, safety, who, hits)
-            async with _downstream(scope, receive, send, gateway.relay.options) as down:
-                stream = self._begin(scope, request, who, down, entry, accepted=accepted, safety=safety, hits=hits)
+            async with downstream(scope, receive, send, gateway.relay.options) as down:
+                reader = self._dressed(scope, down, request, who)
+                stream = self._begin(scope, request, who, reader, entry, accepted=accepted, safety=safety, hits=hits)
                 entry = None  # it is the stream's own now
                 begun = True
                 try:
@@ -85,7 +88,7 @@ class ChatEndpoint:
             if begun:
                 raise
             gateway.metrics.found((*found, count) for found, count in hits.items())
-            await self._refused(error)(scope, receive, send)
+            await refused(self._gateway.admission, error)(scope, receive, send)
         except ClientGone:
             return
         finally:
@@ -112,10 +115,13 @@ class ChatEndpoint:
             options = gateway.relay.options
             if _by_browser(scope):
                 connection.close_after()
-            down = FastDownstream(connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout)
+            down: Downstream = FastDownstream(
+                connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout
+            )
+            down = self._dressed(scope, down, request, who)
             self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
         except TidegateError as error:
-            return self._refused(error)
+            return refused(self._gateway.admission, error)
         except Exception as error:
             if entry is not None:
                 entry.close()
@@ -126,6 +132,13 @@ class ChatEndpoint:
     def ready(self, scope: Scope, connection: DirectConnection) -> bool:
         """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
         return connection.whole and not self._gateway.filters(scope)
+
+    def _dressed(self, scope: Scope, down: Downstream, request: ChatRequest, who: Principal) -> Downstream:
+        """The reader's connection, behind what compresses and hides sizes, for those who get it so."""
+        gateway = self._gateway
+        hide = hidden(request.include_obfuscation, who, gateway.relay.options)
+        coder = coder_for(scope, gateway.options.server.compression, asked=who.compression, hide=hide)
+        return wrapped(down, coder, hide=hide, field=True) if hide or coder is not None else down
 
     def _admitted(self, body: bytes, who: Principal) -> ChatRequest:
         """The request, if it is one and a stream of it may begin now."""
@@ -160,11 +173,6 @@ class ChatEndpoint:
         )
         gateway.admission.metrics.admitted += 1
         return stream
-
-    def _refused(self, error: TidegateError) -> ASGIApp:
-        cause = error.cause if isinstance(error, LimitReached) else error.code
-        self._gateway.admission.metrics.refused(cause)
-        return error_response(error)
 
     def _framing(self, scope: Scope, request: ChatRequest) -> Framing:
         accept = (header(scope, b"accept") or b"").lower()
@@ -202,7 +210,7 @@ async def _checked(
         await asyncio.sleep(0)
 
 
-def _downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:
+def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:
     """The connection itself where nothing of somebody else's stands before it, else plain ASGI."""
     extensions = scope.get("extensions") or {}
     connection: DirectConnection | None = extensions.get(EXTENSION)

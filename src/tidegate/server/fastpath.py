@@ -20,7 +20,7 @@ import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tidegate.relay.downstream import Direct, Reader
+from tidegate.relay.downstream import BODILESS, Direct, Reader
 
 __all__ = [
     "EXTENSION",
@@ -280,20 +280,24 @@ class FastDownstream:
         cycle = self._cycle
         self._chunked = length is None
         framing = (b"transfer-encoding", b"chunked") if length is None else (b"content-length", b"%d" % length)
+        if status in BODILESS:
+            self._chunked = False
+        else:
+            headers = [*headers, framing]
         if self._send is not None:
             cork = cycle.transport = _Cork(self._transport)
-            self._drive(self._send({"type": "http.response.start", "status": status, "headers": [*headers, framing]}))
+            self._drive(self._send({"type": "http.response.start", "status": status, "headers": list(headers)}))
             cycle.transport = self._transport
             self._head = b"".join(cork.parts)
             return
         cycle.response_started = True
-        lines = [name + b": " + value for name, value in (*cycle.default_headers, *headers, framing)]
+        lines = [name + b": " + value for name, value in (*cycle.default_headers, *headers)]
         if not cycle.keep_alive:
             lines.append(b"connection: close")
         self._head = b"HTTP/1.1 %d %b\r\n%b\r\n\r\n" % (status, _PHRASES.get(status, b""), b"\r\n".join(lines))
 
     def write(self, data: bytes) -> None:
-        self.write_framed(b"%x\r\n%b\r\n" % (len(data), data))
+        self.write_framed(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def write_framed(self, framed: bytes) -> None:
         transport = self._transport

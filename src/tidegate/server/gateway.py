@@ -154,14 +154,15 @@ class Gateway:
         asked = header(scope, b"x-tidegate-safety") is not None
         return asked or self._filters or bool(self.safety.of_all.rules)
 
-    def filtered_by(self, scope: MutableMapping[str, Any], who: Principal, model: str) -> Profile:
+    def filtered_by(self, scope: MutableMapping[str, Any], who: Principal, model: str, upstream: str = "") -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, those of the model and of every
         upstream that may serve it, and the one that it asks for.
 
+        :param upstream: who serves it, where no model says so.
         :raises InvalidRequest: it asks for one that is not there.
         """
         asked = header(scope, b"x-tidegate-safety")
-        routes = (*self._of_models(model), *self.relay.router.safety(model)) if self._filters else ()
+        routes = (*self._of_models(model), *self.relay.router.safety(model, upstream)) if self._filters else ()
         if asked is None and not who.safety and not routes:
             return self.safety.of_all
         try:

@@ -84,6 +84,26 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
             answers={JSON: "ModelList"},
             errors=(401,),
         ),
+        ("/v1/models/{id}", "GET"): Operation(
+            id="getModel",
+            summary="One of them",
+            tag="Models",
+            answers={JSON: "Model"},
+            errors=(401, 404, 503),
+        ),
+        **{
+            ("/v1/{call}", method): Operation(
+                id=f"{method.lower()}Call",
+                summary="Any other call of OpenAI's API, passed to the upstream of its model",
+                tag="Calls",
+                about="As it came, and so is the answer; `call` may have slashes. A call without a model goes where "
+                "the header `x-tidegate-upstream` or `[server] default_upstream` says.",
+                answers={JSON: None, SSE: None, "application/octet-stream": None},
+                errors=_CHAT_ERRORS,
+                streams=True,
+            )
+            for method in ("GET", "POST", "PUT", "PATCH", "DELETE")
+        },
         ("/v1/streams", "GET"): Operation(
             id="listStreams",
             summary="Live streams: the key's own, an admin's all",
@@ -256,6 +276,16 @@ _BESIDE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Schema of a stream's usual event -> those of the others that may come in it."""
 
+_PARAMETERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "/v1/streams": "`x-stream-id`",
+        "/v1/models": "The model's name",
+        "/v1/{call}": "`embeddings`, `responses`, `audio/transcriptions`, `files/{id}/content`, …",
+        "/admin/keys": "The key's id, or its name",
+    }
+)
+"""Start of a path -> what the parameter in it is."""
+
 _STREAM_ID: Final = {"x-stream-id": {"description": "The stream's id.", "schema": {"type": "string"}}}
 _RATES: Final = {
     f"x-ratelimit-{what}-{kind}": {
@@ -317,16 +347,13 @@ def _operation(path: str, operation: Operation) -> dict[str, Any]:
     }
     if operation.about:
         found["description"] = operation.about
-    if "{id}" in path:
-        found["parameters"] = [
-            {
-                "name": "id",
-                "in": "path",
-                "required": True,
-                "description": "`x-stream-id`" if path.startswith("/v1/streams") else "The key's id, or its name",
-                "schema": {"type": "string"},
-            }
-        ]
+    for name in ("id", "call"):
+        if f"{{{name}}}" in path:
+            about = next(about for start, about in _PARAMETERS.items() if path.startswith(start))
+            schema = {"type": "string"}
+            found["parameters"] = [
+                {"name": name, "in": "path", "required": True, "description": about, "schema": schema}
+            ]
     if operation.query:
         found["parameters"] = [
             {"name": name, "in": "query", "description": about, "schema": {"type": "string"}}

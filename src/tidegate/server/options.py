@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.options import AuthOptions, LimitOptions, PriceOptions
@@ -30,6 +31,14 @@ class ServerOptions:
     max_streams: int = 20_000
     """Live streams; one more is answered 503 with Retry-After."""
     cors_origins: tuple[str, ...] = ()
+    calls: bool = True
+    """Pass on calls of OpenAI's API other than chat (`/v1/embeddings`, `/v1/responses`, `/v1/audio/*`, `/v1/files`)."""
+    default_upstream: str = ""
+    """Where a call goes that names no model (`/v1/files`) and no upstream. Empty: to the only one, if there is one."""
+    compression: Literal["auto", "on", "off"] = "auto"
+    """Compress answers for clients that take gzip or zstd. `auto`: for browsers, for `Save-Data: on`, and for keys that
+    ask for it. Each event is flushed, and can be read when it comes.
+    """
     fast_path: bool = True
     """Tokens go straight to the reader's socket. Off, they go through plain ASGI, as on any other server."""
     log_format: str = "auto"

@@ -19,6 +19,7 @@ from typing import Any, Final
 
 import httptools
 
+from tidegate.simulator.calls import CALLS, Call, Files, read_json
 from tidegate.simulator.faults import TABLE, fault_of
 from tidegate.simulator.options import SimulatorOptions
 from tidegate.simulator.script import MODELS, Asked, Script, asked_of, error_script, script_of, whole_script
@@ -70,6 +71,7 @@ class Simulator:
         self.aborts: deque[dict[str, Any]] = deque(maxlen=KEPT)
         self._host = ""
         self._server: asyncio.Server | None = None
+        self.files = Files()
         self._counts: Counter[str] = Counter()
         self._turns: Counter[str] = Counter()
         self._running = 0
@@ -152,6 +154,12 @@ class Simulator:
             if method == "POST" and path == "/v1/chat/completions":
                 self._chat(peer, headers, body)
                 return
+            call = CALLS.get((method, path)) or (
+                self.files.call(method, path) if path.startswith("/v1/files") else None
+            )
+            if call is not None:
+                self._call(peer, call, headers, body)
+                return
             if method == "GET" and path == "/v1/models":
                 faults = (f"sim/{name}" for name in TABLE)
                 data = [{"id": name, "object": "model", "created": 0, "owned_by": "sim"} for name in self.models]
@@ -170,15 +178,29 @@ class Simulator:
         self.play(peer, self.fallback(method, path), None)
 
     def _chat(self, peer: _Peer, headers: dict[str, str], body: bytes) -> None:
+        self._generate(peer, headers, body, read_json, lambda asked, stream, _: script_for(asked, stream=stream))
+
+    def _call(self, peer: _Peer, call: Call, headers: dict[str, str], body: bytes) -> None:
+        def read(body: bytes) -> dict[str, Any]:
+            return call.read(headers.get("content-type", ""), body)
+
+        self._generate(peer, headers, body, read, lambda asked, stream, request: call.script(asked, stream, request))
+
+    def _generate(
+        self,
+        peer: _Peer,
+        headers: dict[str, str],
+        body: bytes,
+        read: Callable[[bytes], dict[str, Any]],
+        script: Callable[[Asked, bool, dict[str, Any]], Script],
+    ) -> None:
         authorization = headers.get("authorization", "")
         key = self.options.api_key
         if key and authorization != f"Bearer {key}":
             self.play(peer, error_script(401, "Incorrect API key provided.", "invalid_api_key"), None)
             return
         try:
-            request = json.loads(body)
-            if not isinstance(request, dict):
-                raise ValueError("not an object")
+            request = read(body)
             model = self.steering(request, headers)
             asked = asked_of(
                 {**request, "model": model}, self.options, authorization=authorization, turn=self._turns[model]
@@ -192,7 +214,7 @@ class Simulator:
         tag = headers.get("x-sim-tag", "")
         truth = Truth(self._counts["started"], model, tag or _tag(body), monotonic())
         self.truths.append(truth)
-        self.play(peer, script_for(asked, stream=bool(request.get("stream"))), truth)
+        self.play(peer, script(asked, bool(request.get("stream")), request), truth)
 
     # Playing.
 

@@ -135,7 +135,8 @@ class PrometheusHook(Collector):
     def __init__(self, registry: CollectorRegistry | None = None, *, models: Iterable[str] = ()) -> None:
         self._models = {model: model for model in models}
         self._room = len(self._models) + MAX_MODELS
-        self._cells: dict[tuple[str, str], _Cell] = {}
+        # By model, upstream and operation; those of other operations than chat are told by the conventions' names only.
+        self._cells: dict[tuple[str, str, str], _Cell] = {}
         self._ends: Counter[tuple[str, str, str, str]] = Counter()
         self._live = 0
         self._fresh: list[StreamRecord] = []
@@ -173,9 +174,10 @@ class PrometheusHook(Collector):
     def _add(self, record: StreamRecord) -> None:
         model = self.label(record.model)
         upstream = record.upstream or "none"
-        cell = self._cells.get((model, upstream))
+        place = (model, upstream, record.operation)
+        cell = self._cells.get(place)
         if cell is None:
-            cell = self._cells[(model, upstream)] = _Cell()
+            cell = self._cells[place] = _Cell()
         self._ends[(record.reason, model, upstream, record.framing)] += 1
         self._bytes_in += record.bytes_in
         self._bytes_out += record.bytes_out
@@ -277,8 +279,9 @@ class PrometheusHook(Collector):
         yield from self._counters()
         for name, text, pick in _HISTOGRAMS:
             family = HistogramMetricFamily(name, text, labels=("model", "upstream"))
-            for labels, cell in self._cells.items():
-                _add(family, labels, pick(cell))
+            for (model, upstream, operation), cell in self._cells.items():
+                if operation == "chat":
+                    _add(family, (model, upstream), pick(cell))
             yield family
         yield from self._readers()
         yield from self._gen_ai()
@@ -331,7 +334,7 @@ class PrometheusHook(Collector):
 
     def _gen_ai(self) -> Iterator[Metric]:
         prefix = "gen_ai_client_operation"
-        cells = [(("chat", upstream, model), cell) for (model, upstream), cell in self._cells.items()]
+        cells = [((operation, upstream, model), cell) for (model, upstream, operation), cell in self._cells.items()]
         duration = HistogramMetricFamily(
             f"{prefix}_duration_seconds", "GenAI operation duration.", labels=(*_GEN_AI_LABELS, "error_type")
         )

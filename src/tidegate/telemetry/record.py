@@ -22,7 +22,9 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     served_model: str = ""
     upstream: str = ""
     framing: str = "sse"
-    """``sse``, ``ndjson`` or ``json`` (a non-streamed answer)."""
+    """``sse``, ``ndjson``, ``json`` (a non-streamed answer) or ``raw`` (a call that is not chat)."""
+    operation: str = "chat"
+    """What was done, in a word: one of :attr:`tidegate.relay.request.Request.operation`."""
     status: int = 200
     reason: str
     """The terminal reason, one of ``relay.lifecycle.Reason``."""

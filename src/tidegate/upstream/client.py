@@ -190,7 +190,9 @@ class UpstreamClient:
 
     def _head(self, method: str, path: str, headers: Sequence[tuple[bytes, bytes]], key: Key | None) -> bytes:
         """A request's head as far as it does not depend on its body. An application sends the same one every time."""
-        parts = [f"{method} {self._prefix}{path}{self._query} HTTP/1.1\r\n".encode("ascii"), self._fixed]
+        # The base URL's own query (an API version, say) comes after the request's.
+        query = "&" + self._query[1:] if self._query and "?" in path else self._query
+        parts = [f"{method} {self._prefix}{path}{query} HTTP/1.1\r\n".encode("ascii"), self._fixed]
         named = set(self._own)
         if key is not None and b"authorization" not in named:
             parts.append(b"authorization: Bearer %b\r\n" % key.secret.encode("ascii"))

@@ -73,7 +73,7 @@ def _read(reference: str, where: str) -> str:
 class Redactor:
     """Removes known secrets, also where they were escaped or encoded on the way."""
 
-    __slots__ = ("_bytes", "_texts", "shortest")
+    __slots__ = ("_bytes", "_texts", "longest", "shortest")
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
         forms: dict[str, None] = {}
@@ -85,6 +85,8 @@ class Redactor:
         self._bytes = [text.encode() for text in self._texts]
         self.shortest = 0 if any('"' in text for text in self._texts) else min(map(len, self._bytes), default=0)
         """Bytes of the shortest form; 0 when one holds a quote: it could stand across the border of a JSON string."""
+        self.longest = max(map(len, self._bytes), default=0)
+        """Bytes of the longest form."""
 
     def __bool__(self) -> bool:
         return bool(self._texts)

@@ -7,13 +7,13 @@ number is reformatted and no extension of a provider is lost.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
 from tidegate.errors import InvalidRequest
 
-__all__ = ["ChatRequest", "parse_chat_request"]
+__all__ = ["ChatRequest", "hides", "parse_chat_request"]
 
 MAX_MODEL_CHARS: Final = 256
 """No provider's model name is near it; names end up in logs and labels."""
@@ -28,6 +28,11 @@ _ASKING: Final = b',"stream_options":{"include_usage":true}}'
 class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """One request, validated as far as a gateway may."""
 
+    method: ClassVar[str] = "POST"
+    path: ClassVar[str] = "/chat/completions"
+    operation: ClassVar[str] = "chat"
+    once: ClassVar[bool] = False
+
     model: str
     stream: bool
     fields: Mapping[str, msgspec.Raw]
@@ -35,6 +40,8 @@ class ChatRequest(msgspec.Struct, frozen=True, kw_only=True):
     """As it came."""
     include_usage: bool = False
     """The client asked for a usage chunk."""
+    include_obfuscation: bool | None = None
+    """The client wants the sizes of events hidden, or not; ``None``: it does not say."""
 
     def upstream_body(self, model: str, *, add_usage: bool = False) -> bytes:
         """The body for the upstream: always ``stream: true``, under the upstream's own model name.
@@ -88,7 +95,14 @@ def parse_chat_request(body: bytes) -> ChatRequest:
         fields=fields,
         body=body,
         include_usage=bool(options and options.get("include_usage")),
+        include_obfuscation=hides(options),
     )
+
+
+def hides(options: Any) -> bool | None:
+    """What ``stream_options`` say of obfuscation; ``None``: nothing."""
+    wanted = options.get("include_obfuscation") if isinstance(options, dict) else None
+    return wanted if isinstance(wanted, bool) else None
 
 
 def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:

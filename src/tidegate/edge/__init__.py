@@ -1,0 +1,1 @@
+"""PURE. Configurations for the servers that stand before the gateway: one file for each program."""
