@@ -39,15 +39,24 @@ def padded(headers: list[tuple[bytes, bytes]], *writes: bytes, field: bool = Tru
     return down
 
 
-@given(st.lists(st.text(max_size=60), min_size=2, max_size=30))
+@given(st.lists(st.text(st.characters(codec="ascii", categories=("L", "N", "Zs")), max_size=60), min_size=2))
 def test_every_chunk_has_one_size_and_its_content(texts: list[str]) -> None:
     down = padded(SSE, *(event(text) for text in ["", *texts]))
-    small = [write for write, text in zip(down.writes[1:], texts, strict=True) if len(json.dumps(text)) <= 100]
-    assert len({len(write) for write in small}) <= 1
+    assert len({len(write) for write in down.writes}) == 1
     for write, text in zip(down.writes[1:], texts, strict=True):
         chunk = json.loads(write.removeprefix(b"data: "))
         assert chunk["choices"][0]["delta"]["content"] == text
         assert chunk["obfuscation"].isprintable()
+
+
+@given(st.lists(st.text(max_size=300), min_size=1, max_size=20))
+def test_what_is_longer_has_another_size_and_its_content(texts: list[str]) -> None:
+    down = padded(SSE, *map(event, texts))
+    sizes = [len(write) for write in down.writes]
+    assert sizes == sorted(sizes), "it never shrinks"
+    assert all(size % 128 == 0 for size in sizes)
+    said = [json.loads(write.removeprefix(b"data: "))["choices"][0]["delta"]["content"] for write in down.writes]
+    assert said == texts
 
 
 @pytest.mark.parametrize("field", [True, False])
