@@ -40,10 +40,15 @@ async def heard(port: int, path: str, headers: dict[str, str], **fields: Any) ->
 def test_sizes_tell_nothing_of_lengths(fast: bool, path: str, headers: dict[str, str]) -> None:
     async def case() -> None:
         async with rig(fast=fast, simulated=simulator_options(tokens=0, tps=400.0)) as gate:
-            hidden = await heard(gate.port, path, headers, **HIDE)
-            assert len(hidden) > 100
+            hidden: list[tuple[int, int]] = []
+            shown: list[tuple[int, int]] = []
+            # On a busy machine several tokens leave in one chunk, and few alone: then another answer is heard.
+            while len(hidden) <= 100:
+                hidden += await heard(gate.port, path, headers, **HIDE)
+            while len(shown) <= 100:
+                shown += await heard(gate.port, path, headers)
             assert abs(correlation(hidden)) <= 0.02
-            assert correlation(await heard(gate.port, path, headers)) > 0.5, "without it, they do"
+            assert correlation(shown) > 0.5, "without it, they do"
 
     run(case())
 
