@@ -82,12 +82,14 @@ legs = Table(
     Column("bytes_in", BigInteger, nullable=False),
     Column("bytes_out", BigInteger, nullable=False),
     Column("safety", Text),
+    Column("validation", Text),
     Index("legs_stream", "stream_id"),
     Index("legs_ended", "ended_at"),
 )
 """One row for each leg of a stream: each try that was made for it. ``id`` is the stream's, a slash, and the leg's
 number from 0; the last leg is the ``final`` one (1), whose reason is the stream's. ``delivered`` is deltas that reached
-the reader; ``cost`` is ``NULL`` where no price is known. ``tags`` is a JSON object, ``safety`` counts hits by rule.
+the reader; ``cost`` is ``NULL`` where no price is known. ``tags`` is a JSON object, ``safety`` counts hits by rule,
+``validation`` is the verdict on the whole answer, as JSON.
 """
 
 begins = Table(

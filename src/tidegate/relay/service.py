@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -35,6 +35,9 @@ from tidegate.telemetry.record import StreamHook
 from tidegate.upstream.client import UpstreamClient
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.wire.chat_request import ChatRequest
+
+if TYPE_CHECKING:
+    from tidegate.relay.checks.plan import CheckPlan
 
 __all__ = ["Relay"]
 
@@ -140,6 +143,7 @@ class Relay:
         safety: Profile = OFF,
         allowance: Allowance | None = None,
         also: Headers = (),
+        plan: CheckPlan | None = None,
     ) -> Stream:
         """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
@@ -148,6 +152,7 @@ class Relay:
         :param safety: what the answer's texts are filtered by.
         :param allowance: how many tokens it may deliver.
         :param also: headers of the head that the application gets.
+        :param plan: what the answer is checked for; ``None``: nothing.
         """
         stream_id = os.urandom(16).hex()
         hits: dict[str, int] = {}
@@ -165,6 +170,7 @@ class Relay:
             allowance=allowance,
             headers=also,
             collect=self.accounts is not None and self.accounts.store_text,
+            plan=plan,
         )
         stream.hits = hits
         self._hook.opened()
@@ -172,8 +178,8 @@ class Relay:
             self.accounts.begun(stream)
         self.registry.add(stream)
         stream.open()
-        plan = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
-        Tries(stream, plan, forwarded(headers), self._spawn).begin()
+        tries = Plan(self._clients, self.router.candidates(request.model, random.random), self.options)
+        Tries(stream, tries, forwarded(headers), self._spawn).begin()
         return stream
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:

@@ -18,8 +18,10 @@ from tidegate.safety import machine
 from tidegate.safety.builtin.deny import DENY
 from tidegate.safety.builtin.pii import PII
 from tidegate.safety.builtin.secrets import SECRETS, literal_keys
+from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.machine import HOLD_CAP, Machine, RuleError
 from tidegate.safety.rules import Action, Replacement, Rule, words
+from tidegate.safety.validation import ValidationOptions
 
 __all__ = [
     "BUILT_IN",
@@ -90,6 +92,8 @@ class ProfileOptions:
     """Of `input` (the prompt), `output`, `reasoning`, `tool-arguments`."""
     hold_cap: int = HOLD_CAP
     """The most characters of one match. More are never held."""
+    classifiers: tuple[str, ...] = ()
+    """Names of `[safety.classifier.NAME]` that judge each sentence of an answer."""
     own: tuple[RuleOptions, ...] = ()
 
 
@@ -100,6 +104,8 @@ class SafetyOptions:
     use: str = "off"
     """The profile of every request: `off`, `default`, `strict`, or one of your own. A request may ask for more."""
     profiles: tuple[ProfileOptions, ...] = ()
+    classifiers: tuple[ClassifierOptions, ...] = ()
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +118,7 @@ class Profile:
     name: str
     rules: tuple[tuple[Rule, frozenset[Channel]], ...] = ()
     hold_cap: int = HOLD_CAP
+    classifiers: tuple[str, ...] = ()
     _machines: dict[tuple[Rule, ...], Machine] = field(default_factory=dict, compare=False, repr=False)
 
     def machine(self, channel: Channel) -> Machine | None:
@@ -134,6 +141,11 @@ class Profile:
             self.machine(channel)
 
     @property
+    def on(self) -> bool:
+        """Whether there is anything to do at all."""
+        return bool(self.rules or self.classifiers)
+
+    @property
     def active(self) -> bool:
         """Whether there is anything to do on an answer."""
         return any(channels - {Channel.INPUT} for _, channels in self.rules)
@@ -149,8 +161,9 @@ class Profile:
             key = (rule.name, rule.core)
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
-        name = self.name if not other.rules else other.name if not self.rules else f"{self.name}+{other.name}"
-        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap))
+        name = self.name if not other.on else other.name if not self.on else f"{self.name}+{other.name}"
+        classifiers = tuple(dict.fromkeys((*self.classifiers, *other.classifiers)))
+        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), classifiers)
 
 
 OFF: Final = Profile("off")
@@ -172,6 +185,7 @@ class Profiles:
     def __init__(self, options: SafetyOptions | None = None, *, known_keys: Iterable[str] = ()) -> None:
         options = options or SafetyOptions()
         self._known = tuple(literal_keys(known_keys))
+        self._classifiers = _classifiers(options.classifiers)
         self._named = {OFF.name: OFF} | {each.name: self._made(each) for each in BUILT_IN}
         for each in options.profiles:
             if each.name in self._named or each.name in ASKED_FOR:
@@ -216,6 +230,13 @@ class Profiles:
         channels = frozenset(_channel(options.name, name) for name in options.where)
         own = {each.name: _own_rule(options.name, each) for each in options.own}
         chosen = _chosen(options, own)
+        for name in options.classifiers:
+            if name not in self._classifiers:
+                known = ", ".join(self._classifiers) or "none"
+                raise ProfileError(
+                    f'profile "{options.name}": classifiers has "{name}"; there are {known}; write '
+                    f"[safety.classifier.{name}]"
+                )
         for name in options.actions:
             if name not in SETS and name not in chosen:
                 raise ProfileError(
@@ -224,7 +245,7 @@ class Profiles:
         replacement = Replacement(options.replacement)
         rules = [replace(rule, action=_action(options, rule), replacement=replacement) for rule in chosen.values()]
         every = [*self._known, *rules]
-        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap)
+        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap, options.classifiers)
 
     @staticmethod
     def _check(profile: Profile) -> None:
@@ -247,6 +268,17 @@ def _channel(profile: str, name: str) -> Channel:
     except ValueError:
         known = ", ".join(Channel)
         raise ProfileError(f'profile "{profile}": where has "{name}"; there are {known}') from None
+
+
+def _classifiers(options: tuple[ClassifierOptions, ...]) -> tuple[str, ...]:
+    names = tuple(each.name for each in options)
+    for each in options:
+        for where in each.where:
+            if where not in _ANSWER:
+                raise ProfileError(f'classifier "{each.name}": where has "{where}"; there are {", ".join(_ANSWER)}')
+        if names.count(each.name) > 1:
+            raise ProfileError(f'classifier "{each.name}" is there twice; give each a name of its own')
+    return names
 
 
 def _own_rule(profile: str, options: RuleOptions) -> Rule:

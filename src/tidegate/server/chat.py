@@ -143,6 +143,7 @@ class ChatEndpoint:
         safety: Profile,
     ) -> Stream:
         gateway = self._gateway
+        checks = gateway.checking is not None or "response_format" in request.fields
         stream = gateway.relay.begin(
             request,
             who,
@@ -153,6 +154,7 @@ class ChatEndpoint:
             safety=safety,
             allowance=entry,
             also=() if entry is None else entry.headers,
+            plan=gateway.plan(scope, request, safety) if checks else None,
         )
         gateway.admission.metrics.admitted += 1
         return stream

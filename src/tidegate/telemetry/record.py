@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -53,6 +53,8 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     bytes_out: int = 0
     malformed: int = 0
     error_code: str | None = None
+    validation: dict[str, Any] | None = None
+    """The verdict on the whole answer, where one was asked for; without any of its text."""
 
 
 class StreamHook(Protocol):

@@ -1,0 +1,534 @@
+"""What answers are checked for, through real sockets: JSON while it comes, sentences, and the whole at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+from structlog.testing import capture_logs
+
+from tests.e2e.test_safety import FRAMINGS, Model, both
+from tests.fakes.gateway import Rig, gateway, run, until, upstream
+from tests.fakes.reader import Reader, ask, request_bytes
+from tests.relay.streams import ROLE, chunk
+from tidegate.safety.classifier import ClassifierOptions, Verdict
+from tidegate.safety.profile import ProfileOptions, SafetyOptions
+from tidegate.safety.validation import UserRule, ValidationOptions
+from tidegate.server.app import create_app
+
+REPORT = {"x-tidegate-validation": "on"}
+OBJECT = {"response_format": {"type": "json_object"}}
+SCHEMA = {
+    "response_format": {
+        "type": "json_schema",
+        "json_schema": {
+            "name": "tide",
+            "schema": {
+                "type": "object",
+                "properties": {"height": {"type": "number"}},
+                "required": ["height"],
+                "additionalProperties": False,
+            },
+        },
+    }
+}
+framings = pytest.mark.parametrize("framing", FRAMINGS)
+
+
+class Flagging:
+    """Flags sentences with a word in them; may dawdle, stall, lie or fail."""
+
+    def __init__(self, word: str = "bad", *, how: str = "answers", wait: float = 0.0) -> None:
+        self.word = word
+        self.how = how
+        self.wait = wait
+        self.asked: list[str] = []
+        self.live = 0
+        self.most = 0
+        self.released = asyncio.Event()
+
+    async def check(self, sentence: str) -> Verdict:
+        self.asked.append(sentence)
+        self.live += 1
+        self.most = max(self.most, self.live)
+        try:
+            if self.how == "stalls":
+                await asyncio.sleep(3600)
+            if self.how == "waits":
+                await self.released.wait()
+            if self.how == "fails":
+                raise ValueError(sentence)
+            if self.how == "lies":
+                return "fine"  # type: ignore[return-value]
+            await asyncio.sleep(self.wait)
+            return Verdict(self.word in sentence, "rude", 0.9)
+        finally:
+            self.live -= 1
+
+
+@asynccontextmanager
+async def checked(
+    texts: list[str],
+    *,
+    classifier: Flagging | None = None,
+    validation: ValidationOptions | None = None,
+    end: str = "stop",
+    payloads: list[bytes] | None = None,
+    fast: bool = True,
+    stream: dict[str, Any] | None = None,
+    rules: tuple[str, ...] = (),
+    **seat: Any,
+) -> AsyncIterator[tuple[Rig, Model]]:
+    """A gateway that checks what a scripted model says."""
+    said = Model(texts, end)
+    if payloads is not None:
+        said.payloads = payloads
+    server = await asyncio.start_server(said.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    options = ClassifierOptions(**{"name": "mine", "deadline": 30.0, **seat})
+    safety = SafetyOptions(
+        use="mine" if classifier is not None else "off",
+        profiles=(ProfileOptions(name="mine", rules=rules, classifiers=("mine",)),) if classifier is not None else (),
+        classifiers=(options,) if classifier is not None else (),
+        validation=validation or ValidationOptions(),
+    )
+    given = {} if classifier is None else {"mine": classifier}
+
+    def made(config: Any) -> Any:
+        return create_app(config, classifiers=given)
+
+    try:
+        with patch("tests.fakes.gateway.create_app", made):
+            async with gateway(
+                upstream(f"http://127.0.0.1:{port}/v1"), fast=fast, sections={"safety": safety}, **(stream or {})
+            ) as rig:
+                yield rig, said
+    finally:
+        server.close()
+        await server.wait_closed()
+
+
+async def answer(rig: Rig, framing: str, fields: dict[str, Any] | None = None, **headers: str) -> Reader:
+    path, more = FRAMINGS[framing]
+    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], **more, **(fields or {})}
+    return await ask(rig.port, path, body, headers)
+
+
+@asynccontextmanager
+async def reading(rig: Rig, framing: str = "sse") -> AsyncIterator[Reader]:
+    """An answer that comes."""
+    path, more = FRAMINGS[framing]
+    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], **more}
+    reader = await Reader.connect(rig.port)
+    try:
+        reader.send(request_bytes(path, json.dumps(body).encode()))
+        yield reader
+    finally:
+        await reader.close()
+
+
+def content(reader: Reader, framing: str) -> str:
+    if framing == "json":
+        return str(reader.events()[0]["choices"][0]["message"]["content"])
+    return reader.text
+
+
+def finish(reader: Reader, framing: str) -> str | None:
+    if framing == "json":
+        return str(reader.events()[0]["choices"][0]["finish_reason"])
+    return reader.finish
+
+
+def told(reader: Reader, framing: str) -> Any:
+    """The verdict that the reader got; ``None``: none."""
+    events = [event for event in reader.events() if isinstance(event, dict)]
+    found = [event["tidegate"]["validation"] for event in events if "validation" in event.get("tidegate", {})]
+    assert len(found) <= 1
+    if found and framing != "json":
+        assert "validation" in events[-1]["tidegate"], "the verdict is the last event"
+        assert events[-1]["choices"] == []
+    return found[0] if found else None
+
+
+@both
+@framings
+def test_a_good_answer_is_told_valid(framing: str, fast: bool) -> None:
+    async def main() -> None:
+        async with checked(['{"hei', 'ght": 3', ".5}"], fast=fast) as (rig, _):
+            reader = await answer(rig, framing, SCHEMA, **REPORT)
+            assert content(reader, framing) == '{"height": 3.5}'
+            assert told(reader, framing) == {"valid": True}
+            record = await rig.ended()
+            assert (record.reason, record.validation) == ("stop", {"valid": True})
+
+    run(main())
+
+
+@framings
+def test_an_answer_that_the_schema_refuses_is_told_so_without_its_text(framing: str) -> None:
+    async def main() -> None:
+        with capture_logs() as logs:
+            async with checked(['{"secret', '": 3', ".5}"]) as (rig, _):
+                reader = await answer(rig, framing, SCHEMA, **REPORT)
+                verdict = told(reader, framing)
+                assert verdict["valid"] is False
+                assert verdict["failed"][0]["check"] == "schema"
+                assert verdict["failed"][0]["path"]
+                record = await rig.ended()
+                assert record.validation is not None
+                assert "path" not in record.validation["failed"][0]
+                assert "secret" not in json.dumps(record.validation)
+        assert "secret" not in repr(logs)
+
+    run(main())
+
+
+def test_nobody_is_told_who_does_not_ask() -> None:
+    async def main() -> None:
+        async with checked(['{"a": 1}'], validation=ValidationOptions(schema=True)) as (rig, _):
+            reader = await answer(rig, "sse", SCHEMA)
+            assert told(reader, "sse") is None
+            assert reader.done
+            record = await rig.ended()
+            assert record.validation is not None
+            assert record.validation["valid"] is False
+
+    run(main())
+
+
+def test_a_hostile_schema_ends_its_own_process_and_nothing_else() -> None:
+    """The pattern takes longer than anybody lives; the next answer is checked as if nothing had been."""
+    hostile = {
+        "response_format": {
+            "type": "json_schema",
+            "json_schema": {"schema": {"type": "string", "pattern": "^(a+)+$"}},
+        }
+    }
+
+    async def main() -> None:
+        async with checked([f'"{"a" * 60}!"'], validation=ValidationOptions(schema=True, timeout=0.5)) as (rig, _):
+            reader = await answer(rig, "sse", hostile, **REPORT)
+            assert told(reader, "sse") == {
+                "valid": None,
+                "unchecked": [{"check": "schema", "choice": 0, "detail": "timeout"}],
+            }
+            assert reader.done
+            reader = await answer(rig, "sse", SCHEMA, **REPORT)
+            assert told(reader, "sse")["failed"][0]["detail"] == "type"
+
+    run(main())
+
+
+@both
+@framings
+def test_the_first_impossible_character_ends_the_answer(framing: str, fast: bool) -> None:
+    async def main() -> None:
+        async with checked(
+            ['{"a"', ": 1", ",}", ' "never'], validation=ValidationOptions(strict_json="cut"), fast=fast
+        ) as (rig, _):
+            reader = await answer(rig, framing, OBJECT)
+            record = await rig.ended()
+            assert (record.reason, record.error_code) == ("invalid_output", "invalid_output")
+            if framing == "json":
+                assert reader.status == 502
+                assert reader.events()[0]["error"]["code"] == "invalid_output"
+            else:
+                assert reader.text == '{"a": 1'
+                assert not reader.done
+                assert reader.events()[-1]["error"]["code"] == "invalid_output"
+                assert record.tokens == 2
+
+    run(main())
+
+
+def test_an_answer_that_begins_wrong_has_a_status_of_its_own() -> None:
+    async def main() -> None:
+        async with checked(["Sure! Here", " it is"], validation=ValidationOptions(strict_json="cut")) as (rig, _):
+            reader = await answer(rig, "sse", OBJECT)
+            assert reader.status == 502
+            assert reader.events()[0]["error"]["code"] == "invalid_output"
+            await rig.ended()
+            plain = await answer(rig, "sse")
+            assert plain.text == "Sure! Here it is"
+
+    run(main())
+
+
+@framings
+def test_a_model_that_stops_in_the_middle_of_its_json_is_told_of(framing: str) -> None:
+    async def main() -> None:
+        async with checked(['{"a"', ": 1"], validation=ValidationOptions(strict_json="cut")) as (rig, _):
+            reader = await answer(rig, framing, OBJECT)
+            record = await rig.ended()
+            assert record.reason == "invalid_output"
+            assert reader.events()[-1]["error"]["code"] == "invalid_output"
+            if framing != "json":
+                assert reader.finish is None
+
+    run(main())
+
+
+def test_observed_json_passes_and_is_noted() -> None:
+    async def main() -> None:
+        async with checked(["{,", "}"], validation=ValidationOptions(strict_json="observe")) as (rig, _):
+            reader = await answer(rig, "sse", OBJECT)
+            assert (reader.text, reader.done) == ("{,}", True)
+            record = await rig.ended()
+            assert record.validation == {
+                "valid": False,
+                "failed": [{"check": "json", "choice": 0, "detail": "content", "at": 1}],
+            }
+
+    run(main())
+
+
+def test_arguments_of_a_tool_call_are_json_too() -> None:
+    def call(arguments: str, **more: Any) -> bytes:
+        return chunk({"tool_calls": [{"index": 0, **more, "function": {"arguments": arguments}}]})
+
+    async def main() -> None:
+        payloads = [ROLE, call('{"a"', id="c1"), call(":"), call("x"), call("}")]
+        async with checked([], payloads=payloads, validation=ValidationOptions(strict_json="cut")) as (rig, _):
+            reader = await answer(rig, "sse", OBJECT)
+            assert reader.events()[-1]["error"]["code"] == "invalid_output"
+            assert "tool arguments" in reader.events()[-1]["error"]["message"]
+            await rig.ended()
+
+    run(main())
+
+
+@framings
+def test_rules_and_finish_reasons_of_the_configuration(framing: str) -> None:
+    rules = (UserRule(name="source", pattern="[[]\\d+[]]"), UserRule(name="sorry", pattern="sorry", must="not-contain"))
+    validation = ValidationOptions(rules=rules, finish_reasons=("length",), report=True)
+
+    async def main() -> None:
+        async with checked(["I am", " sorry."], validation=validation) as (rig, _):
+            reader = await answer(rig, framing)
+            assert told(reader, framing) == {
+                "valid": False,
+                "failed": [
+                    {"check": "finish_reason", "choice": 0, "detail": "stop"},
+                    {"check": "rule", "choice": 0, "detail": "source"},
+                    {"check": "rule", "choice": 0, "detail": "sorry"},
+                ],
+            }
+            await rig.ended()
+
+    run(main())
+
+
+def test_the_verdict_is_on_the_streams_page() -> None:
+    async def main() -> None:
+        async with checked(["{}"]) as (rig, _):
+            reader = await answer(rig, "sse", OBJECT, **REPORT)
+            record = await rig.ended()
+            shown = rig.gateway.relay.registry.get(reader.headers["x-stream-id"], rig.gateway.auth.check(None))
+            assert shown["validation"] == record.validation == {"valid": True}
+
+    run(main())
+
+
+SENTENCES = ["One is", " fine. ", "Two is", " bad. ", "Three", " is fine."]
+
+
+@both
+@framings
+def test_held_sentences_leave_with_their_verdict_and_not_before(framing: str, fast: bool) -> None:
+    async def main() -> None:
+        classifier = Flagging()
+        async with checked(SENTENCES, classifier=classifier, mode="hold", fast=fast) as (rig, _):
+            reader = await answer(rig, framing)
+            assert content(reader, framing) == ("" if framing == "json" else "One is fine. ")
+            assert finish(reader, framing) == "content_filter"
+            assert reader.done == (framing == "sse")
+            record = await rig.ended()
+            assert record.reason == "filtered"
+            assert classifier.live == 0
+
+    run(main())
+
+
+@both
+@framings
+def test_a_clean_answer_is_whole_whatever_the_mode(framing: str, fast: bool) -> None:
+    async def main() -> None:
+        for mode in ("hold", "cut", "observe"):
+            classifier = Flagging(wait=0.005)
+            async with checked(["One. ", "Two", ". Thr", "ee"], classifier=classifier, mode=mode, fast=fast) as (
+                rig,
+                _,
+            ):
+                reader = await answer(rig, framing)
+                assert content(reader, framing) == "One. Two. Three"
+                assert finish(reader, framing) == "stop"
+                assert (await rig.ended()).reason == "stop"
+                assert classifier.asked == ["One. ", "Two. ", "Three"]
+
+    run(main())
+
+
+def test_nothing_of_a_held_sentence_leaves_before_its_verdict() -> None:
+    async def main() -> None:
+        classifier = Flagging(how="waits")
+        async with checked(["One is fine. ", "Two"], classifier=classifier, end="hang") as (rig, _):
+            async with reading(rig) as reader:
+                await until(lambda: classifier.asked == ["One is fine. "])
+                await reader.head()
+                await reader.chunk()
+                assert b"fine" not in reader.body
+                stream = next(iter(rig.gateway.relay.registry))
+                await until(lambda: stream.answer.tokens == 2)
+                assert stream.bytes_out == len(reader.body)
+                classifier.released.set()
+                await reader.until(b"fine")
+                assert "Two" not in reader.text
+                reader.hang_up()
+            assert (await rig.ended()).reason == "client_cancel"
+            await until(lambda: classifier.live == 0)
+
+    run(main())
+
+
+@framings
+def test_cut_lets_sentences_go_and_ends_the_answer_with_a_late_verdict(framing: str) -> None:
+    """Also when the model has said all in the meantime: its finish reason waits."""
+
+    async def main() -> None:
+        classifier = Flagging(wait=0.05)
+        async with checked(SENTENCES, classifier=classifier, mode="cut") as (rig, _):
+            reader = await answer(rig, framing)
+            assert finish(reader, framing) == "content_filter"
+            reasons = [
+                choice["finish_reason"]
+                for event in reader.events()
+                if isinstance(event, dict)
+                for choice in event.get("choices", ())
+                if choice.get("finish_reason")
+            ]
+            assert reasons == ["content_filter"]
+            if framing != "json":
+                assert "bad" in reader.text
+            assert (await rig.ended()).reason == "filtered"
+
+    run(main())
+
+
+def test_observed_verdicts_are_counted_and_change_nothing() -> None:
+    async def main() -> None:
+        classifier = Flagging()
+        with capture_logs() as logs:
+            async with checked(SENTENCES, classifier=classifier, mode="observe") as (rig, _):
+                streams: list[Any] = []
+                settled = rig.gateway.relay.registry.settle
+                with patch.object(rig.gateway.relay.registry, "settle", lambda s: (streams.append(s), settled(s))[1]):
+                    reader = await answer(rig, "sse")
+                    assert reader.text == "".join(SENTENCES)
+                    await rig.ended()
+                assert streams[0].hits == {"classifier:mine": 1}
+        verdicts = [log for log in logs if log["event"] == "safety.verdict"]
+        assert [(log["classifier"], log["label"], log["score"]) for log in verdicts] == [("mine", "rude", 0.9)]
+        assert "bad" not in repr(logs)
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["fails", "lies", "stalls"])
+@pytest.mark.parametrize(("on_failure", "ends"), [("closed", "filtered"), ("open", "stop")])
+def test_no_verdict_is_what_the_configuration_says(how: str, on_failure: str, ends: str) -> None:
+    async def main() -> None:
+        classifier = Flagging(how=how)
+        with capture_logs() as logs:
+            async with checked(SENTENCES, classifier=classifier, on_failure=on_failure, deadline=0.05) as (rig, _):
+                reader = await answer(rig, "sse")
+                assert reader.finish == ("content_filter" if ends == "filtered" else "stop")
+                assert reader.text == ("" if ends == "filtered" else "".join(SENTENCES))
+                assert (await rig.ended()).reason == ends
+                assert classifier.live == 0
+        assert "One is" not in repr(logs)
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", ["hold", "cut", "observe"])
+@pytest.mark.parametrize("how", ["leaves", "stops", "cancels", "cut", "abort", "shutdown"])
+def test_no_task_is_left_however_the_stream_ends(mode: str, how: str) -> None:
+    """``run`` fails when one is."""
+
+    async def main() -> None:
+        classifier = Flagging(how="stalls")
+        end = "hang" if how not in ("cut", "abort") else how
+        async with checked(["One. ", "Two. ", "Three. "], classifier=classifier, mode=mode, end=end) as (rig, _):
+            async with reading(rig) as reader:
+                await until(lambda: len(classifier.asked) >= 1)
+                streams = list(rig.gateway.relay.registry)
+                if how == "leaves":
+                    reader.hang_up()
+                elif how == "stops":
+                    streams[0].soft_stop()
+                elif how == "cancels":
+                    streams[0].cancel()
+                elif how == "shutdown":
+                    await rig.gateway.relay.drain(0.0)
+                await rig.ended()
+                await until(lambda: classifier.live == 0)
+                if how != "leaves":
+                    await reader.head()
+                    await reader.rest()
+                    assert ("One" in reader.text) == (mode != "hold")
+
+    run(main())
+
+
+def test_a_slow_classifier_stops_the_model_and_not_the_idle_timer() -> None:
+    async def main() -> None:
+        classifier = Flagging(wait=0.01)
+        texts = [f"Sentence number {number} of many. " for number in range(60)]
+        async with checked(texts, classifier=classifier, concurrent=1, queue=4, stream={"idle_timeout": 0.1}) as (
+            rig,
+            _,
+        ):
+            async with reading(rig) as reader:
+                await until(lambda: bool(classifier.asked))
+                stream = next(iter(rig.gateway.relay.registry))
+                await until(lambda: stream._backlog)
+                await reader.head()
+                await reader.rest()
+                assert reader.done
+                assert reader.text == "".join(texts)
+            assert (await rig.ended()).reason == "stop"
+            assert classifier.most == 1
+
+    run(main())
+
+
+def test_a_filter_and_a_classifier_work_together() -> None:
+    """The classifier sees what is left."""
+
+    async def main() -> None:
+        classifier = Flagging()
+        texts = ["Mail bob@", "example.com now. ", "Then stop."]
+        async with checked(texts, classifier=classifier, rules=("email",)) as (rig, _):
+            reader = await answer(rig, "sse")
+            assert reader.text == "Mail [EMAIL] now. Then stop."
+            assert classifier.asked == ["Mail [EMAIL] now. ", "Then stop."]
+            await rig.ended()
+
+    run(main())
+
+
+def test_a_wish_that_makes_no_sense_is_refused() -> None:
+    async def main() -> None:
+        async with checked(["{}"]) as (rig, _):
+            reader = await answer(rig, "sse", OBJECT, **{"x-tidegate-validation": "maybe"})
+            assert reader.status == 400
+            assert reader.events()[0]["error"]["code"] == "unknown_value"
+            assert (await answer(rig, "sse", OBJECT, **{"x-tidegate-validation": "off"})).text == "{}"
+            await rig.ended()
+
+    run(main())
