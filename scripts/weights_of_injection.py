@@ -5,13 +5,13 @@
     /tmp/injection/bin/pip install scikit-learn==1.9.0 pyarrow msgspec
     PYTHONPATH=src /tmp/injection/bin/python scripts/weights_of_injection.py [--figures]
 
-The sets are S-Labs/prompt-injection-dataset (MIT) and neuralchemy/Prompt-injection-dataset, ``core`` (Apache-2.0); their
-train and validation splits train, their test splits measure, without texts that are in what trained. Both know little
-but short questions and attacks, and take any other prose for strange: so a thousand paragraphs of Python's own documentation
-(``pydoc_data.topics`` and the docstrings of the standard library; PSF-2.0) train as what is no attack. With ``--figures``
-nothing is written: it prints how a model of each set does on the other one, how the written model does on both, on
-attacks of a third set (yanismiraoui/prompt_injections, Apache-2.0) and on this project's own documentation, and what a
-prompt costs. Every figure is of the code that runs in the gateway, not of scikit-learn.
+The sets are S-Labs/prompt-injection-dataset (MIT) and neuralchemy/Prompt-injection-dataset, ``core`` (Apache-2.0);
+their train and validation splits train, their test splits measure, without texts that are in what trained. Both know
+little but short questions and attacks, and take any other prose for strange: so a thousand paragraphs of Python's own
+documentation (``pydoc_data.topics`` and the docstrings of the standard library; PSF-2.0) train as what is no attack.
+With ``--figures`` nothing is written: it prints how a model of each set does on the other one, how the written model
+does on both, on attacks of a third set (yanismiraoui/prompt_injections, Apache-2.0) and on this project's own
+documentation, and what a prompt costs. Every figure is of the code that runs in the gateway, not of scikit-learn.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ THRESHOLD = 0.9
 REGULARISATION = 10.0
 """The inverse of its strength. From 10 to 30 the areas change by less than 0.01."""
 PROSE = 1000
-"""Paragraphs. None: 0.93 and 0.94 across the sets, and a quarter of this documentation taken for attacks. Three thousand:
-0.89 and 0.90, and four hundredths."""
+"""Paragraphs. None: areas of 0.93 and 0.94 across the sets, and a quarter of this documentation taken for attacks.
+Three thousand: 0.89 and 0.90, and four hundredths."""
 
 Rows = list[tuple[str, int]]
 

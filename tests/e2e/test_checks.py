@@ -463,24 +463,26 @@ def test_no_task_is_left_however_the_stream_ends(mode: str, how: str) -> None:
     async def main() -> None:
         classifier = Flagging(how="stalls")
         end = "hang" if how not in ("cut", "abort") else how
-        async with checked(["One. ", "Two. ", "Three. "], classifier=classifier, mode=mode, end=end) as (rig, _):
-            async with reading(rig) as reader:
-                await until(lambda: len(classifier.asked) >= 1)
-                streams = list(rig.gateway.relay.registry)
-                if how == "leaves":
-                    reader.hang_up()
-                elif how == "stops":
-                    streams[0].soft_stop()
-                elif how == "cancels":
-                    streams[0].cancel()
-                elif how == "shutdown":
-                    await rig.gateway.relay.drain(0.0)
-                await rig.ended()
-                await until(lambda: classifier.live == 0)
-                if how != "leaves":
-                    await reader.head()
-                    await reader.rest()
-                    assert ("One" in reader.text) == (mode != "hold")
+        async with (
+            checked(["One. ", "Two. ", "Three. "], classifier=classifier, mode=mode, end=end) as (rig, _),
+            reading(rig) as reader,
+        ):
+            await until(lambda: len(classifier.asked) >= 1)
+            streams = list(rig.gateway.relay.registry)
+            if how == "leaves":
+                reader.hang_up()
+            elif how == "stops":
+                streams[0].soft_stop()
+            elif how == "cancels":
+                streams[0].cancel()
+            elif how == "shutdown":
+                await rig.gateway.relay.drain(0.0)
+            await rig.ended()
+            await until(lambda: classifier.live == 0)
+            if how != "leaves":
+                await reader.head()
+                await reader.rest()
+                assert ("One" in reader.text) == (mode != "hold")
 
     run(main())
 

@@ -75,6 +75,12 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "max_head_bytes": (1024, None),
     "high_water": (1, None),
     "hold_cap": (16, 1048576),
+    "longest": (16, 1048576),
+    "concurrent": (1, 1024),
+    "queue": (1, 65536),
+    "threshold": (0, 1),
+    "profanity_threshold": (0, 1),
+    "injection_threshold": (0, 1),
     "lease": (1, None),
 }
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}

@@ -239,7 +239,12 @@ def _texts(profile: Profile, stream_id: str, hits: dict[str, int]) -> ChatFilter
                 digest=hit.digest,
             )
 
-    return ChatFilter(profile, key=os.urandom(16), on_hit=note)
+    model = None
+    if profile.profanity is not None:
+        from tidegate.relay.weights import profanity  # only where it is wanted
+
+        model = profanity()
+    return ChatFilter(profile, key=os.urandom(16), on_hit=note, profanity=model)
 
 
 def _spec(options: UpstreamOptions) -> RouteSpec:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Iterable, Iterator
+from itertools import pairwise
 from math import exp, sqrt
 from typing import Any, Final
 
@@ -60,7 +61,7 @@ class InjectionModel:
     def _probability(self, words: list[str]) -> float:
         known = self._weights
         features = set(words)
-        features.update([f"{one} {two}" for one, two in zip(words, words[1:], strict=False)])
+        features.update([f"{one} {two}" for one, two in pairwise(words)])
         found = [known[feature] for feature in features if feature in known]
         scale = 1.0 / sqrt(len(found)) if found else 0.0
         return 1.0 / (1.0 + exp(-(sum(found) * scale + self._intercept)))

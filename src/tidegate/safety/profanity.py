@@ -152,7 +152,7 @@ class ProfanityFilter:
                 out.append(self._add(token))
                 continue
             out.append(self._end_word())
-            if self.blocked is not None:
+            if self._over():
                 break
             if first in _ENDS:
                 self._score.clear()
@@ -160,6 +160,9 @@ class ProfanityFilter:
             self._position += len(token)
             out.append(token)
         return "".join(out)
+
+    def _over(self) -> bool:
+        return self.blocked is not None
 
     def close(self) -> str:
         """The text has ended: the rest of it."""

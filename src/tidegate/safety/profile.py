@@ -33,6 +33,7 @@ __all__ = [
     "Profiles",
     "RuleOptions",
     "SafetyOptions",
+    "Score",
 ]
 
 SETS: Final[Mapping[str, Mapping[str, Rule]]] = MappingProxyType({"secrets": SECRETS, "pii": PII, "deny": DENY})
@@ -94,6 +95,16 @@ class ProfileOptions:
     """The most characters of one match. More are never held."""
     classifiers: tuple[str, ...] = ()
     """Names of `[safety.classifier.NAME]` that judge each sentence of an answer."""
+    profanity: Literal["off", "tag", "block"] = "off"
+    """Score each word of an answer (in `output` and `reasoning`, as `where` says): `block` ends the answer before the
+    word, `tag` records it. English only; it knows words, not meaning."""
+    profanity_threshold: float = 0.9
+    """The score that counts, from 0 to 1."""
+    injection: Literal["off", "observe", "refuse"] = "off"
+    """Score what users and tools have put into a prompt for prompt injection: `refuse` answers 400, `observe` records
+    it."""
+    injection_threshold: float = 0.9
+    """The score that counts, from 0 to 1."""
     own: tuple[RuleOptions, ...] = ()
 
 
@@ -109,6 +120,22 @@ class SafetyOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Score:
+    """A score that counts from a threshold on."""
+
+    threshold: float
+    strict: bool
+    """It ends the answer, or refuses the prompt; else it is only recorded."""
+    channels: frozenset[Channel] = frozenset({Channel.INPUT})
+
+    def stricter(self, other: Score | None) -> Score:
+        """As strict as both."""
+        if other is None:
+            return self
+        return Score(min(self.threshold, other.threshold), self.strict or other.strict, self.channels | other.channels)
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """A profile that is ready: every rule as it will act, and where.
 
@@ -119,6 +146,8 @@ class Profile:
     rules: tuple[tuple[Rule, frozenset[Channel]], ...] = ()
     hold_cap: int = HOLD_CAP
     classifiers: tuple[str, ...] = ()
+    profanity: Score | None = None
+    injection: Score | None = None
     _machines: dict[tuple[Rule, ...], Machine] = field(default_factory=dict, compare=False, repr=False)
 
     def machine(self, channel: Channel) -> Machine | None:
@@ -143,12 +172,12 @@ class Profile:
     @property
     def on(self) -> bool:
         """Whether there is anything to do at all."""
-        return bool(self.rules or self.classifiers)
+        return bool(self.rules or self.classifiers or self.profanity or self.injection)
 
     @property
     def active(self) -> bool:
         """Whether there is anything to do on an answer."""
-        return any(channels - {Channel.INPUT} for _, channels in self.rules)
+        return self.profanity is not None or any(channels - {Channel.INPUT} for _, channels in self.rules)
 
     def stricter(self, other: Profile) -> Profile:
         """As strict as both: every rule of either, its stricter action, its most hiding replacement, wherever either
@@ -163,7 +192,18 @@ class Profile:
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
         name = self.name if not other.on else other.name if not self.on else f"{self.name}+{other.name}"
         classifiers = tuple(dict.fromkeys((*self.classifiers, *other.classifiers)))
-        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), classifiers)
+        return Profile(
+            name,
+            tuple(merged.values()),
+            max(self.hold_cap, other.hold_cap),
+            classifiers,
+            _both(self.profanity, other.profanity),
+            _both(self.injection, other.injection),
+        )
+
+
+def _both(one: Score | None, other: Score | None) -> Score | None:
+    return other if one is None else one.stricter(other)
 
 
 OFF: Final = Profile("off")
@@ -245,7 +285,20 @@ class Profiles:
         replacement = Replacement(options.replacement)
         rules = [replace(rule, action=_action(options, rule), replacement=replacement) for rule in chosen.values()]
         every = [*self._known, *rules]
-        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap, options.classifiers)
+        scored = channels & {Channel.OUTPUT, Channel.REASONING}
+        profanity = injection = None
+        if options.profanity != "off" and scored:
+            profanity = Score(options.profanity_threshold, options.profanity == "block", scored)
+        if options.injection != "off":
+            injection = Score(options.injection_threshold, options.injection == "refuse")
+        return Profile(
+            options.name,
+            tuple((rule, channels) for rule in every),
+            options.hold_cap,
+            options.classifiers,
+            profanity,
+            injection,
+        )
 
     @staticmethod
     def _check(profile: Profile) -> None:

@@ -210,6 +210,29 @@ class Gateway:
         except ProfileError as error:
             raise InvalidRequest(f"In the header x-tidegate-safety: {error}.", code="unknown_profile") from None
 
+    @staticmethod
+    def scores_ready(profile: Profile) -> bool:
+        """Whether the models that a profile scores with have been read."""
+        if profile.profanity is None and profile.injection is None:
+            return True
+        from tidegate.relay import weights
+
+        return (profile.profanity is None or weights.profanity.cache_info().currsize > 0) and (
+            profile.injection is None or weights.injection.cache_info().currsize > 0
+        )
+
+    @staticmethod
+    def prepare(profile: Profile) -> None:
+        """Everything of a profile that takes time; for a thread."""
+        profile.prepare()
+        if profile.profanity is not None or profile.injection is not None:
+            from tidegate.relay import weights
+
+            if profile.profanity is not None:
+                weights.profanity()
+            if profile.injection is not None:
+                weights.injection()
+
     def reload(self, options: GatewayOptions) -> None:
         """Take over what can change while running: upstreams with their secrets, keys, and the limits of new streams.
 
