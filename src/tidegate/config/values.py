@@ -50,6 +50,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ca_file": "/etc/ssl/private-ca.pem",
     "actions": {"email": "tag", "ssn": "block"},
     "core": "TICKET-\\d+",
+    "pattern": "[[]\\d+[]]",
     "words": ("Project Tide",),
     "model": "my-model",
     "budget": "5.00/day",

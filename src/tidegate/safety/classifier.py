@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
@@ -28,11 +28,11 @@ class Verdict:
 class Classifier(Protocol):
     """Judges one sentence at a time, several at once.
 
-    May have ``async def close(self) -> None``, which is called when the gateway stops.
+    May have ``close(self)``, also as a coroutine, which is called when the gateway stops.
     """
 
-    async def check(self, sentence: str) -> Verdict:
-        """The verdict on one sentence. Cancelled when the deadline passes or the stream ends; what it raises is a
+    def check(self, sentence: str) -> Awaitable[Verdict]:
+        """``async def check(self, sentence)``: the verdict on one sentence. Cancelled when the deadline passes or the stream ends; what it raises is a
         failure. It runs on the gateway's event loop, so what takes processor time belongs in a thread.
         """
 

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
-from tidegate.safety.machine import Machine, RuleError, compile  # noqa: A004 # as re.compile
+from tidegate.safety import machine
+from tidegate.safety.machine import Machine, RuleError
 from tidegate.safety.rules import Action, Hit, Rule
 from tidegate.safety.stream import TextFilter
 
@@ -121,15 +122,15 @@ class UserRules:
                 raise ValidationError(f'rule "{rule.name}" is there twice; give each a name of its own')
             made = Rule(name=rule.name, core=rule.pattern, ignore_case=rule.ignore_case, action=Action.TAG)
             try:
-                self._rules.append((rule, compile([made])))
+                self._rules.append((rule, machine.compile([made])))
             except RuleError as error:
                 raise ValidationError(f"{error}; it stands under pattern") from None
 
     def broken(self, text: str, choice: int) -> Iterator[Finding | None]:
         """The rules that ``text`` breaks, and ``None`` wherever others may run."""
-        for rule, machine in self._rules:
+        for rule, compiled in self._rules:
             hits: list[Hit] = []
-            stream = TextFilter(machine, key=b"", on_hit=hits.append)
+            stream = TextFilter(compiled, key=b"", on_hit=hits.append)
             for at in range(0, len(text), _PIECE):
                 stream.feed(text[at : at + _PIECE])
                 yield None
