@@ -77,7 +77,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "high_water": (1, None),
     "hold_cap": (16, 1048576),
     "longest": (16, 1048576),
-    "concurrent": (1, 1024),
+    "parallel": (1, 1024),
     "queue": (1, 65536),
     "threshold": (0, 1),
     "profanity_threshold": (0, 1),

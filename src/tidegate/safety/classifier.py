@@ -32,8 +32,9 @@ class Classifier(Protocol):
     """
 
     def check(self, sentence: str) -> Awaitable[Verdict]:
-        """``async def check(self, sentence)``: the verdict on one sentence. Cancelled when the deadline passes or the stream ends; what it raises is a
-        failure. It runs on the gateway's event loop, so what takes processor time belongs in a thread.
+        """``async def check(self, sentence)``: the verdict on one sentence. Cancelled when the deadline passes or the
+        stream ends; what it raises is a failure. It runs on the gateway's event loop, so what takes processor time
+        belongs in a thread.
         """
 
 
@@ -56,7 +57,7 @@ class ClassifierOptions:
     """No verdict, because it failed or took too long: `closed` counts as flagged, `open` as fine."""
     where: tuple[str, ...] = ("output",)
     """Of `output`, `reasoning`, `tool-arguments`."""
-    concurrent: int = 4
+    parallel: int = 4
     """Sentences of one answer that are judged at the same time."""
     queue: int = 16
     """Sentences of one answer that may wait for a verdict; above that, the model is not read any further."""

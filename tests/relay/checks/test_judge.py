@@ -75,7 +75,7 @@ def test_a_piece_touches_the_sentences_that_it_is_a_part_of() -> None:
 def test_so_many_are_judged_at_once_and_the_rest_waits_its_turn() -> None:
     async def main() -> None:
         classifier = Waiting()
-        bench = Bench(classifier, concurrent=2, queue=3)
+        bench = Bench(classifier, parallel=2, queue=3)
         bench.say("A. B. ")
         assert not bench.judge.full
         bench.say("C. D. ")

@@ -32,7 +32,7 @@ TREE = {"$defs": {"node": {"type": "object", "properties": {"next": {"$ref": "#/
         (
             TREE,
             '{"next": {"next": 3}}',
-            {"keyword": "type", "path": "$ref/properties/next/$ref/properties/next/$ref/type"},
+            {"keyword": "type", "path": "properties/next/properties/next/type"},
         ),
         ({"type": "object"}, "{", {"keyword": "json"}),
         ({"type": "no-such-type"}, "{}", {"error": "invalid_schema"}),

@@ -1,6 +1,6 @@
 """Sentences of one answer and their verdicts.
 
-Each text is cut into sentences; every sentence that has ended is asked about at once, as far as ``concurrent`` allows,
+Each text is cut into sentences; every sentence that has ended is asked about at once, as far as ``parallel`` allows,
 and the rest waits its turn. What a reader may see is told by :attr:`Judge.open`: sentences, by number, that have no
 verdict yet, the unfinished ones included.
 
@@ -159,7 +159,7 @@ class Judge:
     def _start(self) -> None:
         options = self._seat.options
         loop = asyncio.get_running_loop()
-        while self._waiting and len(self._running) < options.concurrent:
+        while self._waiting and len(self._running) < options.parallel:
             number, sentence = self._waiting.popleft()
             task = loop.create_task(_checked(self._seat, sentence))
             timer = loop.call_later(options.deadline, self._late, task)
