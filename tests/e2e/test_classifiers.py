@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.e2e.test_checks import Flagging, answer, checked, content, finish, framings, reading
-from tests.e2e.test_safety import both, model
+from tests.e2e.test_safety import both
 from tests.fakes.gateway import run, until
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 
@@ -104,11 +104,17 @@ def test_observed_verdicts_are_counted_and_change_nothing() -> None:
         with capture_logs() as logs:
             async with checked(SENTENCES, classifier=classifier, mode="observe") as (rig, _):
                 streams: list[Any] = []
-                settled = rig.gateway.relay.registry.settle
-                with patch.object(rig.gateway.relay.registry, "settle", lambda s: (streams.append(s), settled(s))[1]):
+                registry = rig.gateway.relay.registry
+                add = registry.add
+
+                def noted(stream: Any) -> None:
+                    streams.append(stream)
+                    add(stream)
+
+                with patch.object(registry, "add", noted):
                     reader = await answer(rig, "sse")
-                    assert reader.text == "".join(SENTENCES)
-                    await rig.ended()
+                assert reader.text == "".join(SENTENCES)
+                await rig.ended()
                 assert streams[0].hits == {"classifier:mine": 1}
         verdicts = [log for log in logs if log["event"] == "safety.verdict"]
         assert [(log["classifier"], log["label"], log["score"]) for log in verdicts] == [("mine", "rude", 0.9)]
@@ -209,7 +215,7 @@ def test_the_profane_word_never_leaves(framing: str, fast: bool) -> None:
     safety = SafetyOptions(use="clean", profiles=(ProfileOptions(name="clean", rules=("email",), profanity="block"),))
 
     async def main() -> None:
-        async with model(["What", " the", " fu", "ck", " is", " that"], fast=fast, sections={"safety": safety}) as (
+        async with checked(["What", " the", " fu", "ck", " is", " that"], fast=fast, safety=safety) as (
             rig,
             said,
         ):
@@ -230,7 +236,7 @@ def test_a_prompt_that_means_to_overrule_is_refused_or_noted(word: Any, status: 
 
     async def main() -> None:
         with capture_logs() as logs:
-            async with model(["Fine"], sections={"safety": safety}) as (rig, _):
+            async with checked(["Fine"], safety=safety) as (rig, _):
                 reader = await answer(rig, "sse", attack)
                 assert reader.status == status
                 if status == 400:

@@ -12,10 +12,12 @@ import pytest
 from sqlalchemy import inspect, select, text
 
 from tests.fakes.postgres import Postgres
-from tests.ledger.rows import leg
+from tests.ledger.rows import ended, leg
 from tidegate.errors import ConfigError
+from tidegate.ledger.book import enter
 from tidegate.ledger.database import Database, LedgerAway, check_url, revisions
 from tidegate.ledger.tables import legs, meta, metadata, totals
+from tidegate.ledger.verify import verify
 
 
 class TestOpening:
@@ -62,6 +64,20 @@ class TestOpening:
             database.open()
         assert "newer version of Tidegate" in refused.value.message
         assert f"up to {revisions()[-1]}" in refused.value.message
+
+    def test_a_ledger_of_the_first_version_keeps_its_rows_and_its_chain(self, database: Database) -> None:
+        with database.writing() as connection:
+            enter(connection, [ended(1)], careful=True)
+            connection.execute(text("ALTER TABLE legs DROP COLUMN validation"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+        database.open()
+        with database.writing() as connection:
+            enter(connection, [ended(2, validation='{"valid":true}')], careful=True)
+            assert connection.execute(select(legs.c.validation).order_by(legs.c.id)).scalars().all() == [
+                None,
+                '{"valid":true}',
+            ]
+            assert verify(connection).problems == []
 
     def test_opening_again_leaves_the_locks_of_sqlite_alone(self, tmp_path: Path) -> None:
         """Whoever closes the file in a process that has it open drops its locks, and others then take its log away."""

@@ -76,10 +76,11 @@ def test_so_many_are_judged_at_once_and_the_rest_waits_its_turn() -> None:
     async def main() -> None:
         classifier = Waiting()
         bench = Bench(classifier, parallel=2, queue=3)
-        bench.say("A. B. ")
-        assert not bench.judge.full
-        bench.say("C. D. ")
-        assert bench.judge.full
+        full = []
+        for text in ("A. B. ", "C. D. "):
+            bench.say(text)
+            full.append(bench.judge.full)
+        assert full == [False, True]
         await until(lambda: len(classifier.asked) == 2)
         classifier.asked["B. "].set_result(Verdict(True, "rude\n" + "x" * 100, 0.5))
         await until(lambda: len(classifier.asked) == 3)
