@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.e2e.test_safety import FRAMINGS, Model, both
-from tests.fakes.gateway import Rig, gateway, run, upstream
+from tests.fakes.gateway import Rig, gateway, run, until, upstream
 from tests.fakes.reader import Reader, ask, request_bytes
 from tests.relay.streams import ROLE, chunk
 from tidegate.safety.classifier import ClassifierOptions, Verdict
@@ -121,10 +121,10 @@ async def answer(rig: Rig, framing: str, fields: dict[str, Any] | None = None, *
 
 
 @asynccontextmanager
-async def reading(rig: Rig, framing: str = "sse") -> AsyncIterator[Reader]:
+async def reading(rig: Rig, framing: str = "sse", fields: dict[str, Any] | None = None) -> AsyncIterator[Reader]:
     """An answer that comes."""
     path, more = FRAMINGS[framing]
-    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], **more}
+    body = {"model": "m", "messages": [{"role": "user", "content": "?"}], **more, **(fields or {})}
     reader = await Reader.connect(rig.port)
     try:
         reader.send(request_bytes(path, json.dumps(body).encode()))
@@ -343,5 +343,59 @@ def test_a_wish_that_makes_no_sense_is_refused() -> None:
             assert reader.events()[0]["error"]["code"] == "unknown_value"
             assert (await answer(rig, "sse", OBJECT, **{"x-tidegate-validation": "off"})).text == "{}"
             await rig.ended()
+
+    run(main())
+
+
+@pytest.mark.parametrize("said", ['{"a": "123-45', '{"a": 12'])
+def test_a_filter_and_strict_json_work_together_also_when_the_answer_is_stopped(said: str) -> None:
+    """What the filter holds is looked at before it leaves."""
+    profile = ProfileOptions(name="mine", rules=("ssn",))
+    safety = SafetyOptions(use="mine", profiles=(profile,), validation=ValidationOptions(strict_json="cut"))
+
+    async def main() -> None:
+        async with checked([said], safety=safety, end="hang") as (rig, _), reading(rig, fields=OBJECT) as reader:
+            registry = rig.gateway.relay.registry
+            await until(lambda: any(stream.answer.tokens for stream in registry))
+            next(iter(registry)).soft_stop()
+            await reader.head()
+            await reader.rest()
+            assert (reader.text, reader.done) == (said, True)
+            assert (await rig.ended()).reason == "soft_stop"
+
+    run(main())
+
+
+def test_an_answer_in_one_body_from_the_model_server_is_checked_too() -> None:
+    whole = {"choices": [{"index": 0, "message": {"content": "Sure! {}"}, "finish_reason": None}], "id": "x"}
+
+    async def main() -> None:
+        payloads = [json.dumps(whole).encode()]
+        async with checked([], payloads=payloads, validation=ValidationOptions(strict_json="cut")) as (rig, _):
+            reader = await answer(rig, "json", OBJECT)
+            assert reader.status == 502
+            assert reader.events()[0]["error"]["code"] == "invalid_output"
+            await rig.ended()
+
+    run(main())
+
+
+def test_choices_are_checked_each_by_itself() -> None:
+    async def main() -> None:
+        payloads = [
+            ROLE,
+            chunk({"role": "assistant", "content": "{"}),
+            chunk({"role": "assistant", "content": "[1"}, index=1),
+            chunk({"content": "}"}),
+            chunk({}, "stop", index=1),
+        ]
+        async with checked([], payloads=payloads, validation=ValidationOptions(strict_json="observe")) as (rig, _):
+            reader = await answer(rig, "sse", {"response_format": {"type": "json_schema"}, "n": 2})
+            assert reader.done
+            record = await rig.ended()
+            assert record.validation == {
+                "valid": False,
+                "failed": [{"check": "json", "choice": 1, "detail": "unfinished", "at": 2}],
+            }
 
     run(main())

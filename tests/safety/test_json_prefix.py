@@ -6,7 +6,7 @@ import json
 
 import pytest
 import regex
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.safety.json_prefix import MAX_DEPTH, JsonPrefix
@@ -63,6 +63,7 @@ def read(pieces: list[str], **options: str) -> JsonPrefix:
     return prefix
 
 
+@settings(deadline=None)
 @given(VALUES, st.sampled_from([None, 2]), st.booleans())
 def test_a_valid_text_is_never_bad_and_is_complete_exactly_where_json_says_so(
     value: object, indent: int | None, ascii_only: bool
@@ -75,6 +76,7 @@ def test_a_valid_text_is_never_bad_and_is_complete_exactly_where_json_says_so(
     assert prefix.complete
 
 
+@settings(deadline=None)
 @given(NOISE)
 def test_the_first_bad_character_is_the_one_that_the_grammar_names(text: str) -> None:
     prefix = JsonPrefix()
@@ -82,6 +84,7 @@ def test_the_first_bad_character_is_the_one_that_the_grammar_names(text: str) ->
     assert prefix.complete == valid(text)
 
 
+@settings(deadline=None)
 @given(VALUES, st.data())
 def test_a_broken_text_is_bad_where_the_grammar_says(value: object, data: st.DataObject) -> None:
     text = json.dumps(value)
@@ -91,6 +94,7 @@ def test_a_broken_text_is_bad_where_the_grammar_says(value: object, data: st.Dat
     assert prefix.feed(broken) == first_bad(broken)
 
 
+@settings(deadline=None)
 @given(NOISE | VALUES.map(json.dumps), st.data())
 def test_the_verdict_is_the_same_at_every_cut(text: str, data: st.DataObject) -> None:
     whole = read([text])
@@ -133,3 +137,11 @@ def test_cost_is_linear_in_steps() -> None:
         assert prefix.feed("\\n") is None
     assert prefix.feed('"') is None
     assert prefix.complete
+
+
+@pytest.mark.parametrize(
+    ("text", "at"),
+    [("trux", 3), ("nulL", 3), ('"a\x01', 2), ('"\\x', 2), ('"\\u00g', 5), ("01", 1), ("1.e", 2), ("-a", 1), ("{1", 1)],
+)
+def test_what_makes_it_impossible(text: str, at: int) -> None:
+    assert JsonPrefix().feed(text) == at

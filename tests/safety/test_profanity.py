@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.relay.weights import profanity
@@ -56,6 +56,7 @@ def test_the_score_is_that_of_the_package(text: str, probability: float) -> None
     assert MODEL.score(text) == pytest.approx(probability, abs=1e-9)
 
 
+@settings(deadline=None)
 @given(TEXTS, st.sampled_from([Action.BLOCK, Action.TAG]), st.data())
 def test_any_chunking_gives_the_same_text_and_the_same_hits(text: str, action: Action, data: st.DataObject) -> None:
     whole = through([text], action)
@@ -68,6 +69,7 @@ def test_any_chunking_gives_the_same_text_and_the_same_hits(text: str, action: A
     assert through(list(text), action) == whole
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_without_a_hit_passes_and_one_with_a_hit_ends_before_it(text: str) -> None:
     out, hits = through([text], Action.BLOCK)
@@ -82,6 +84,7 @@ def test_a_text_without_a_hit_passes_and_one_with_a_hit_ends_before_it(text: str
     assert every[:1] == [Hit(RULE, Action.TAG, hit.position, hit.length, hit.digest) for hit in hits]
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_the_running_score_is_the_score_of_the_words_so_far(text: str) -> None:
     score = SentenceScore(TINY)

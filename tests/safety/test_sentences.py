@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.safety.sentences import Sentences
@@ -17,6 +17,7 @@ def cut(pieces: list[str], longest: int = 1000) -> list[str]:
     return found + sentences.close()
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 20), st.data())
 def test_any_chunking_gives_the_same_sentences(text: str, longest: int, data: st.DataObject) -> None:
     whole = cut([text], longest)
@@ -29,6 +30,7 @@ def test_any_chunking_gives_the_same_sentences(text: str, longest: int, data: st
     assert cut(list(text), longest) == whole
 
 
+@settings(deadline=None)
 @given(TEXTS, st.integers(1, 20))
 def test_joined_they_are_the_text_but_for_white_space_at_its_end(text: str, longest: int) -> None:
     whole = cut([text], longest)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import tidegate.safety
@@ -14,6 +14,7 @@ from tidegate.safety.weights import pack, unpack
 DATA = Path(tidegate.safety.__file__).parent / "data"
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(st.text(alphabet="abc é", min_size=1), st.floats(allow_nan=False), min_size=1), st.sampled_from("d")
 )

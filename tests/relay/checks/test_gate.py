@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tidegate.relay.checks.gate import Gate
@@ -33,6 +33,7 @@ def test_what_is_dropped_never_leaves() -> None:
     assert (gate.size, gate.finished) == (0, set())
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.binary(min_size=1, max_size=3), SENTENCES), max_size=8), st.lists(SENTENCES, max_size=5))
 def test_all_of_it_leaves_in_its_order(
     pieces: list[tuple[bytes, set[tuple[int, int]]]], steps: list[set[tuple[int, int]]]

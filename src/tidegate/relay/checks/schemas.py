@@ -40,7 +40,7 @@ class SchemaResult(NamedTuple):
     """The schema's keyword that it fails."""
     path: str | None = None
     error: str | None = None
-    """Why the check was not made: ``timeout``, ``busy``, ``too_large``, ``invalid_schema``, …"""
+    """Why the check was not made: ``timeout``, ``busy``, ``too_large``, ``invalid_schema``, ``unavailable``, …"""
 
 
 class SchemaChecker:
@@ -72,12 +72,12 @@ class SchemaChecker:
         except asyncio.CancelledError:
             self._kill()  # its answer would be taken for the next one's
             raise
-        except (OSError, EOFError):
+        except (TimeoutError, EOFError):  # its alarm, or ours
             self._kill()
             return SchemaResult(error="timeout")
-        except TimeoutError:
+        except OSError:
             self._kill()
-            return SchemaResult(error="timeout")
+            return SchemaResult(error="unavailable")
         finally:
             self._turn.release()
 
