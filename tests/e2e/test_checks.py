@@ -6,16 +6,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import pytest
+from sqlalchemy import select
 from structlog.testing import capture_logs
 
 from tests.e2e.test_safety import FRAMINGS, Model, both
 from tests.fakes.gateway import Rig, gateway, run, until, upstream
 from tests.fakes.reader import Reader, ask, request_bytes
 from tests.relay.streams import ROLE, chunk
+from tidegate.ledger.database import Database
+from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.tables import legs
 from tidegate.safety.classifier import ClassifierOptions, Verdict
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 from tidegate.safety.validation import UserRule, ValidationOptions
@@ -397,5 +403,49 @@ def test_choices_are_checked_each_by_itself() -> None:
                 "valid": False,
                 "failed": [{"check": "json", "choice": 1, "detail": "unfinished", "at": 2}],
             }
+
+    run(main())
+
+
+def test_the_verdict_is_in_the_ledgers_row(tmp_path: Path) -> None:
+    """Without anything of what was said, and hits of classifiers beside it."""
+    url = f"sqlite:///{tmp_path / 'tidegate.db'}"
+
+    async def main() -> None:
+        classifier = Flagging("rude")
+        async with checked(
+            ['{"rude": 1}'],
+            classifier=classifier,
+            mode="observe",
+            stream={"ledger": LedgerOptions(url=url)},
+        ) as (rig, _):
+            await answer(rig, "sse", SCHEMA, **REPORT)
+            await rig.ended()
+
+    run(main())
+    database = Database(url)
+    with database.reading() as connection:
+        (row,) = connection.execute(select(legs.c.validation, legs.c.safety)).all()
+    database.close()
+    assert json.loads(row.validation)["valid"] is False
+    assert "rude" not in row.validation
+    assert json.loads(row.safety) == {"classifier:mine": 1}
+
+
+def test_a_reload_keeps_what_has_not_changed_and_replaces_what_has() -> None:
+    async def main() -> None:
+        async with checked(["{}"], validation=ValidationOptions(schema=True)) as (rig, _):
+            gateway = rig.gateway
+            await answer(rig, "sse", SCHEMA)
+            before = gateway.checking
+            gateway.reload(gateway.options)
+            assert gateway.checking is before
+            changed = replace(gateway.options.safety, validation=ValidationOptions(strict_json="cut"))
+            gateway.reload(replace(gateway.options, safety=changed))
+            assert gateway.checking is not before
+            reader = await answer(rig, "sse", OBJECT)
+            assert reader.done
+            gateway.reload(replace(gateway.options, safety=SafetyOptions()))
+            assert gateway.checking is None
 
     run(main())

@@ -11,15 +11,17 @@ chunk while a filter is on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tidegate.safety.json_text import JsonFilter
-from tidegate.safety.profanity import ProfanityFilter, ProfanityModel
 from tidegate.safety.profile import Channel, Profile
 from tidegate.safety.rules import Action, Hit
 from tidegate.safety.stream import TextFilter, sanitize
 from tidegate.wire.openai_chat import Chunk, FunctionCall, ToolCall, ToolCallIndex, encode_json
 from tidegate.wire.openai_chat.chunk import decode_object
+
+if TYPE_CHECKING:
+    from tidegate.safety.profanity import ProfanityModel
 
 __all__ = ["Chained", "ChatFilter", "TextStream"]
 
@@ -302,6 +304,8 @@ class ChatFilter:
         rules = None if machine is None else TextFilter(machine, key=self._key, on_hit=told)
         if not self._scores(channel):
             return rules
+        from tidegate.safety.profanity import ProfanityFilter  # only where a profile scores
+
         score = self._profile.profanity
         assert score is not None
         assert self._profanity is not None

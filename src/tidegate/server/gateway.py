@@ -242,10 +242,10 @@ class Gateway:
         """
         auth = Authenticator(options.auth)
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
-        checking = self._checking(options)
+        checking = self.checking if options.safety == self.options.safety else self._checking(options)
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
-        if self.checking is not None:
+        if self.checking is not None and self.checking is not checking:
             self._retired.append(self.checking)  # its streams go on
         self.checking = checking
         self.admission.meters = Meters(options.limits)
