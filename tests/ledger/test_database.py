@@ -65,11 +65,11 @@ class TestOpening:
         assert "newer version of Tidegate" in refused.value.message
         assert f"up to {revisions()[-1]}" in refused.value.message
 
-    def test_a_ledger_of_the_first_version_keeps_its_rows_and_its_chain(self, database: Database) -> None:
+    def test_a_ledger_from_before_the_verdicts_keeps_its_rows_and_its_chain(self, database: Database) -> None:
         with database.writing() as connection:
             enter(connection, [ended(1)], careful=True)
             connection.execute(text("ALTER TABLE legs DROP COLUMN validation"))
-            connection.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": revisions()[-2]})
         database.open()
         with database.writing() as connection:
             enter(connection, [ended(2, validation='{"valid":true}')], careful=True)
