@@ -11,6 +11,7 @@ from structlog.testing import capture_logs
 from tests.e2e.test_checks import Flagging, answer, checked, content, finish, framings, reading
 from tests.e2e.test_safety import both
 from tests.fakes.gateway import run, until
+from tests.relay.streams import chunk
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 
 SENTENCES = ["One is", " fine. ", "Two is", " bad. ", "Three", " is fine."]
@@ -246,5 +247,33 @@ def test_a_prompt_that_means_to_overrule_is_refused_or_noted(word: Any, status: 
         noted = [log for log in logs if log["event"] == "safety.injection"]
         assert [log["refused"] for log in noted] == [status == 400]
         assert "Ignore" not in repr(logs)
+
+    run(main())
+
+
+@both
+@pytest.mark.parametrize("framing", ["sse", "ndjson"])
+@pytest.mark.parametrize("rules", [(), ("ssn",)])
+def test_a_first_token_that_waits_is_no_end_of_the_body(framing: str, fast: bool, rules: tuple[str, ...]) -> None:
+    """Of a model that says no role first: then nothing at all leaves with the head."""
+
+    async def main() -> None:
+        payloads = [
+            chunk({"role": "assistant", "content": "123-45"}),
+            chunk({"content": "-x. "}),
+            chunk({"content": "On."}),
+        ]
+        for classifier in (None, Flagging(wait=0.01)):
+            safety = None
+            if classifier is None:
+                safety = SafetyOptions(use="mine", profiles=(ProfileOptions(name="mine", rules=("ssn",)),))
+            async with checked([], payloads=payloads, classifier=classifier, safety=safety, rules=rules, fast=fast) as (
+                rig,
+                _,
+            ):
+                reader = await answer(rig, framing)
+                assert reader.text == "123-45-x. On."
+                assert reader.whole
+                assert (await rig.ended()).reason == "stop"
 
     run(main())

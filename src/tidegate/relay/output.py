@@ -146,7 +146,8 @@ class Output:
         self.start(200)
         held, self._prelude = self._prelude or [], None
         held.append(out if self.watch is None else self.watch.put(out))
-        self.write(b"".join(held))
+        if any(held):  # an empty chunk would be the body's end
+            self.write(b"".join(held))
 
     def write(self, data: bytes) -> None:
         """Send body bytes now."""
