@@ -80,6 +80,10 @@ classifiers = ["house"]
 use = "tests.cli.test_safety:Judge"
 settings = { word = "moon" }
 deadline = 5.0
+[[safety.validation.rule]]
+name = "no-lighthouse"
+pattern = "lighthouse"
+must = "not-contain"
 """
 
 
@@ -113,6 +117,13 @@ def test_a_profile_of_your_own_with_its_scores_and_classifiers(command: Command,
         "nothing found",
         "",
     ]
+
+
+def test_a_rule_of_the_whole_answer_is_tried(command: Command, config: str) -> None:
+    options = ("--config", config, "--profile", "mine", "--check")
+    result = command("safety", "test", "-", *options, stdin="At the lighthouse.")
+    assert result.exit_code == 1
+    assert "validation: no-lighthouse: must not contain its pattern" in result.stderr
 
 
 def test_a_prompt_has_its_score(command: Command, config: str) -> None:

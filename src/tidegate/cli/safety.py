@@ -18,6 +18,7 @@ from tidegate.errors import ConfigError
 from tidegate.safety import Action, Hit, Machine, TextFilter
 from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import SETS, Channel, Profile, ProfileError, Profiles, SafetyOptions
+from tidegate.safety.validation import UserRules
 
 __all__ = ["safety"]
 
@@ -110,6 +111,12 @@ def _judged(text: str, profile: Profile, channel: Channel, options: SafetyOption
         score = injection().score(text)
         counts = score >= profile.injection.threshold
         yield counts, f"prompt injection: {score:.3f}, and {profile.injection.threshold:g} counts"
+    if options.validation.rules and channel is Channel.OUTPUT:
+        rules = UserRules(options.validation.rules)
+        for finding in rules.broken(text, 0):
+            if finding is not None:
+                must = next(rule.must for rule in options.validation.rules if rule.name == finding.detail)
+                yield True, f"validation: {finding.detail}: must {must.replace('-', ' ')} its pattern"
     for each in options.classifiers:
         if each.name in profile.classifiers and channel.value in each.where:
             yield from asyncio.run(_asked(text, each))
