@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from unittest.mock import patch
 
@@ -11,6 +12,7 @@ from structlog.testing import capture_logs
 from tests.e2e.test_checks import Flagging, answer, checked, content, finish, framings, reading
 from tests.e2e.test_safety import both
 from tests.fakes.gateway import run, until
+from tests.fakes.reader import Reader, request_bytes
 from tests.relay.streams import chunk
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 
@@ -275,5 +277,49 @@ def test_a_first_token_that_waits_is_no_end_of_the_body(framing: str, fast: bool
                 assert reader.text == "123-45-x. On."
                 assert reader.whole
                 assert (await rig.ended()).reason == "stop"
+
+    run(main())
+
+
+@pytest.mark.parametrize("mode", ["hold", "cut"])
+def test_who_leaves_where_the_answer_is_read_on_needs_no_verdict(mode: str) -> None:
+    async def main() -> None:
+        classifier = Flagging(how="stalls")
+        async with checked(["One. ", "Two. "], classifier=classifier, mode=mode, stream={"on_disconnect": "drain"}) as (
+            rig,
+            _,
+        ):
+            async with reading(rig) as reader:
+                await until(lambda: bool(classifier.asked))
+                reader.hang_up()
+            assert (await rig.ended()).reason in ("client_cancel", "filtered")
+            await until(lambda: classifier.live == 0)
+
+    run(main())
+
+
+@both
+@pytest.mark.parametrize("mode", ["hold", "cut", "observe"])
+def test_a_slow_reader_gets_all_of_a_judged_answer(mode: str, fast: bool) -> None:
+    """It does not read until the gateway has stopped reading the model, or has nothing left to read."""
+    texts = [f"{number} {'x' * 30_000}. " for number in range(220)]
+
+    async def main() -> None:
+        classifier = Flagging()
+        async with checked(
+            texts, classifier=classifier, mode=mode, fast=fast, longest=100_000, stream={"high_water": 4096}
+        ) as (rig, _):
+            body = {"model": "m", "messages": [{"role": "user", "content": "?"}], "stream": True}
+            reader = await Reader.connect(rig.port, receive_buffer=4096)
+            try:
+                reader.send(request_bytes("/v1/chat/completions", json.dumps(body).encode()))
+                await until(lambda: any(stream.paused for stream in rig.gateway.relay.registry))
+                await reader.head()
+                await reader.rest()
+                assert reader.text == "".join(texts)
+                assert reader.done
+            finally:
+                await reader.close()
+            assert (await rig.ended()).reason == "stop"
 
     run(main())
