@@ -40,7 +40,7 @@ ALLOWED = {("policy/keys.py", "secrets"): "new_key() makes a key for a person; n
 
 MOST_LINES = 500
 LONGER: dict[str, tuple[int, str]] = {
-    "src/tidegate/relay/stream.py": (710, "one stream's life in one place"),
+    "src/tidegate/relay/stream.py": (860, "one stream's life in one place"),
     "tests/config/test_load.py": (560, "one table of messages"),
 }
 """A file that is longer, how long it may be, and why."""
@@ -65,6 +65,7 @@ ELSEWHERE = {
             "ledger/tables.py",
             "ledger/migrations/env.py",
             "ledger/migrations/versions/0001_first.py",
+            "ledger/migrations/versions/0003_validation.py",
         ),
         "tests/ledger/test_database.py",
     ),
@@ -78,6 +79,12 @@ ELSEWHERE = {
     **dict.fromkeys(("config/values.py", "config/sources.py", "config/checks.py"), "tests/config/test_load.py"),
     "relay/stream.py": "tests/e2e/test_upstream_faults.py",  # one stream's whole life needs both of its sides
     **dict.fromkeys(("server/app.py", "server/chat.py", "server/gateway.py"), "tests/e2e/test_interface.py"),
+    **dict.fromkeys(
+        ("relay/checks/answer.py", "relay/checks/watch.py", "server/checking.py"), "tests/e2e/test_checks.py"
+    ),
+    "relay/classifiers/http.py": "tests/relay/classifiers/test_openai_moderation.py",
+    "relay/weights.py": "tests/safety/test_weights.py",
+    "safety/classifier.py": "tests/relay/classifiers/test_init.py",
     # Two interfaces; both who fulfil them pass those tests.
     "relay/downstream.py": "tests/e2e/test_upstream_faults.py",
     "relay/allowance.py": "tests/e2e/test_limits.py",

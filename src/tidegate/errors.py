@@ -36,6 +36,7 @@
     │   │   ├── HeadTooLarge
     │   │   └── EventTooLarge
     │   ├── UpstreamErrorEvent      502  it reported an error inside a 200 stream
+    │   ├── InvalidOutput           502  its answer is not what it was asked for, and the configuration wants it ended
     │   └── UpstreamTimeout         504
     │       ├── FirstTokenTimeout
     │       ├── IdleTimeout
@@ -69,6 +70,7 @@ __all__ = [
     "HeadTooLarge",
     "IdleTimeout",
     "InternalError",
+    "InvalidOutput",
     "InvalidRequest",
     "LimitReached",
     "MethodNotAllowed",
@@ -373,6 +375,12 @@ class UpstreamErrorEvent(UpstreamFault):
     """The upstream reported an error inside a stream that had begun with 200."""
 
     default_retryable = True
+
+
+class InvalidOutput(UpstreamFault):
+    """The answer can no longer become what was asked for, and ``strict_json = "cut"`` ends it there."""
+
+    default_code = "invalid_output"
 
 
 class UpstreamTimeout(UpstreamFault):

@@ -52,7 +52,8 @@ def test_every_setting_of_every_section_is_there(section: str) -> None:
     assert key.table is not None
     text = example().partition(f"[{section}]")[2]
     for name, entry in keys_of(key.table).items():
-        shown = f"[[{section}.{name}]]" if entry.table is not None else f"\n#{name} = "
+        table = f"[[{section}.{name}]]" if entry.many else f"[{section}.{name}]"
+        shown = table if entry.table is not None else f"\n#{name} = "
         assert shown in text or f"\n{name} = " in text
 
 

@@ -87,3 +87,52 @@ def test_a_model_may_have_a_profile_of_its_own() -> None:
     assert problems(f"{model.format('stict')}{UPSTREAM}") == [
         '[safety]: model "gpt-*": there is no profile of that name; there are off, default, strict'
     ]
+
+
+def test_classifiers_are_tables_by_name() -> None:
+    safety = read(
+        f'{UPSTREAM}[safety.classifier.house]\nuse = "house:Judge"\nmode = "cut"\nsettings = {{ word = "x" }}\n'
+        '[safety.profile.mine]\nclassifiers = ["house"]\nprofanity = "block"\ninjection_threshold = 0.5\n'
+    ).safety
+    (house,) = safety.classifiers
+    assert (house.name, house.use, house.mode, house.settings) == ("house", "house:Judge", "cut", {"word": "x"})
+    assert safety.profiles[0].classifiers == ("house",)
+    assert (safety.profiles[0].profanity, safety.profiles[0].injection_threshold) == ("block", 0.5)
+
+
+def test_what_answers_are_checked_for() -> None:
+    validation = read(
+        f'{UPSTREAM}[safety.validation]\nschema = true\nstrict_json = "cut"\nfinish_reasons = ["stop"]\n'
+        '[[safety.validation.rule]]\nname = "source"\npattern = "[[]\\\\d+[]]"\n'
+    ).safety.validation
+    assert (validation.schema, validation.strict_json, validation.finish_reasons) == (True, "cut", ("stop",))
+    assert [(rule.name, rule.must) for rule in validation.rules] == [("source", "contain")]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (
+            '[safety.profile.mine]\nclassifiers = ["x"]',
+            'profile "mine": classifiers has "x"; there are none; write [',
+        ),
+        (
+            '[safety.classifier.x]\nuse = "house"',
+            '"house"; write "package.module:attribute", or one of openai',
+        ),
+        ('[safety.classifier.x]\nwhere = ["input"]', 'classifier "x": where has "input"; there are output, reasoning'),
+        ('[safety.classifier.x]\nmode = "stop"', "mode"),
+        ("[safety.classifier.x]\ndeadline = 0", "deadline"),
+        ('[safety.classifier.x]\nuse = "presidio"\nurl = "presidio"', "http"),
+        ('[safety.classifier.x]\nuse = "openai-moderation"\napi_key = "env:NOT_SET"', "NOT_SET"),
+        ('[safety.classifier.x]\nuse = "a:b"\nurl = "http://x"', "is for use = openai-moderation and presidio only"),
+        ('[safety.classifier]\nuse = "a:b"', "holds classifiers by name; write [safety.classifier.NAME] before use"),
+        ('[safety.validation]\nstrict_json = "yes"', "strict_json"),
+        ('[[safety.validation.rule]]\nname = "odd"\npattern = "(?=a)"', 'rule "odd": at character'),
+        ("[safety.profile.mine]\nprofanity_threshold = 2.0", "profanity_threshold"),
+        ('[safety.profile.mine]\ninjection = "block"', "injection"),
+    ],
+)
+def test_a_mistake_in_a_check_is_named(text: str, part: str) -> None:
+    (line,) = problems(f"{text}\n{UPSTREAM}")
+    assert part in line

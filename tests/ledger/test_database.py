@@ -125,6 +125,20 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
         assert "newer version of Tidegate" in refused.value.message
         assert f"up to {revisions()[-1]}" in refused.value.message
 
+    def test_a_ledger_from_before_the_verdicts_keeps_its_rows_and_its_chain(self, database: Database) -> None:
+        with database.writing() as connection:
+            book.enter(connection, [ended(1)], careful=True)
+            connection.execute(text("ALTER TABLE legs DROP COLUMN validation"))
+            connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": revisions()[-2]})
+        database.open()
+        with database.writing() as connection:
+            book.enter(connection, [ended(2, validation='{"valid":true}')], careful=True)
+            assert connection.execute(select(legs.c.validation).order_by(legs.c.id)).scalars().all() == [
+                None,
+                '{"valid":true}',
+            ]
+            assert verify(connection).problems == []
+
     def test_opening_again_leaves_the_locks_of_sqlite_alone(self, tmp_path: Path) -> None:
         """Whoever closes the file in a process that has it open drops its locks, and others then take its log away."""
         url = f"sqlite:///{tmp_path / 'tidegate.db'}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import msgspec
 import pytest
 
@@ -42,3 +44,13 @@ def test_tags_are_an_object_with_sorted_names() -> None:
     assert tags_json({"team": "blue", "cost": "1"}) == '{"cost":"1","team":"blue"}'
     assert tags_json((("a", "b"),)) == '{"a":"b"}'
     assert tags_json(()) == tags_json(None) == "{}"
+
+
+def test_a_row_without_a_verdict_has_the_digest_that_it_had_before_there_were_any() -> None:
+    row = leg_row(1, safety='{"email":1}')
+    first = msgspec.structs.astuple(row)[:31]
+    assert len(msgspec.structs.fields(LegRow)) == 32
+    assert digest(row) == hashlib.sha256(msgspec.json.encode(first)).hexdigest()
+    assert digest(msgspec.structs.replace(row, validation='{"valid":true}')) != digest(row)
+    bare = leg_row(1)
+    assert digest(bare) == hashlib.sha256(msgspec.json.encode(msgspec.structs.astuple(bare)[:31])).hexdigest()

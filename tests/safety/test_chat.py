@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from tests.relay.streams import chunk
-from tidegate.safety.chat import ChatFilter
+from tidegate.relay.weights import profanity
+from tidegate.safety.chat import Chained, ChatFilter
 from tidegate.safety.profile import Channel, ProfileOptions, Profiles, RuleOptions, SafetyOptions
 from tidegate.safety.rules import Hit
 from tidegate.safety.stream import TextFilter
@@ -289,3 +290,86 @@ def test_odd_chunks_do_not_break_it() -> None:
         payload = json.dumps(odd).encode()
         out = texts.apply(payload, decode_chunk(payload))
         assert out is None or b"bob@" not in out
+
+
+CLEAN = Profiles(
+    SafetyOptions(
+        profiles=(
+            ProfileOptions(name="clean", rules=("email",), profanity="block"),
+            ProfileOptions(name="words", rules=(), profanity="block"),
+            ProfileOptions(name="told", rules=("email",), profanity="tag", where=("output",)),
+        )
+    )
+)
+
+
+def clean(profile: str) -> tuple[ChatFilter, list[tuple[str, str]]]:
+    hits: list[tuple[str, str]] = []
+    filter_ = ChatFilter(
+        CLEAN.named(profile),
+        key=b"k",
+        on_hit=lambda channel, hit: hits.append((channel.value, hit.rule)),
+        profanity=profanity(),
+    )
+    return filter_, hits
+
+
+@pytest.mark.parametrize("profile", ["clean", "words"])
+@pytest.mark.parametrize("name", ["content", "reasoning"])
+def test_a_profane_word_ends_its_choice_before_it(profile: str, name: str) -> None:
+    texts, hits = clean(profile)
+    out = passed(texts, *[chunk({name: text}) for text in ("What the fu", "ck is ", "that")])
+    assert joined(out, name) == "What the "
+    assert out[-1]["choices"][0]["finish_reason"] == "content_filter"
+    assert [rule for _, rule in hits] == ["profanity"]
+
+
+def test_a_profane_word_at_the_very_end_does_not_leave_either() -> None:
+    texts, _ = clean("clean")
+    out = passed(texts, chunk({"content": "Mail bob@example.com, you fuck"}), chunk({}, "stop"))
+    assert "fuck" not in joined(out, "content")
+    assert "bob@" not in joined(out, "content")
+    assert out[-1]["choices"][0]["finish_reason"] == "content_filter"
+
+
+def test_words_and_rules_work_on_one_text() -> None:
+    texts, hits = clean("told")
+    out = passed(
+        texts, *[chunk({"content": text}) for text in ("Fuck, mail bob@exa", "mple.com ", "now")], chunk({}, "stop")
+    )
+    assert joined(out, "content") == "Fuck, mail [EMAIL] now"
+    assert sorted(rule for _, rule in hits) == ["email", "profanity"]
+    reasoning = passed(texts, chunk({"reasoning": "Fuck"}, index=1), chunk({}, "stop", index=1))
+    assert joined(reasoning, "reasoning", 1) == "Fuck"
+
+
+def test_a_whole_message_is_scored_too() -> None:
+    whole = {"choices": [{"index": 0, "message": {"content": "What the fuck is that"}, "finish_reason": "stop"}]}
+    payload = json.dumps(whole).encode()
+    texts, _ = clean("clean")
+    out = json.loads(texts.apply(payload, decode_chunk(payload)) or b"")
+    assert out["choices"][0]["message"]["content"] == "What the "
+    assert out["choices"][0]["finish_reason"] == "content_filter"
+    fine = json.dumps({"choices": [{"index": 1, "message": {"content": "bob@example.com is fine"}}]}).encode()
+    assert b"[EMAIL] is fine" in (texts.apply(fine, decode_chunk(fine)) or b"")
+
+
+def test_arguments_of_tools_are_not_scored_but_filtered() -> None:
+    texts, hits = clean("clean")
+    call = {
+        "tool_calls": [{"index": 0, "id": "c", "function": {"name": "f", "arguments": '{"a": "fuck bob@example.com"}'}}]
+    }
+    (out,) = passed(texts, chunk(call))
+    assert out["choices"][0]["delta"]["tool_calls"][0]["function"]["arguments"] == '{"a": "fuck [EMAIL]"}'
+    assert hits == [("tool-arguments", "email")]
+
+
+def test_two_filters_in_a_row_are_one() -> None:
+    texts, _ = clean("clean")
+    stream = texts.text(0, "content")
+    assert isinstance(stream, Chained)
+    assert stream.feed("Mail bob@example.com") == "Mail "
+    assert stream.held == len("bob@example.com")
+    assert (stream.blocked, stream.closed) == (None, False)
+    assert stream.close() == "[EMAIL]"
+    assert stream.closed

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tidegate.safety import Action, Replacement, sanitize
+from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import (
     OFF,
     Channel,
@@ -16,6 +17,7 @@ from tidegate.safety.profile import (
     Profiles,
     RuleOptions,
     SafetyOptions,
+    Score,
 )
 
 ANSWER = {Channel.OUTPUT, Channel.REASONING, Channel.TOOL_ARGUMENTS}
@@ -224,3 +226,66 @@ def test_without_their_tables_the_package_to_install_is_named(monkeypatch: pytes
     with pytest.raises(ProfileError, match=r"pip install 'tidegate\[phones\]'"):
         Profiles(SafetyOptions(phone_regions=("DE",)))
     assert said(Profiles().named("strict"), "+49 30 901820") == "[PHONE]"
+
+
+JUDGED = SafetyOptions(
+    profiles=(
+        ProfileOptions(name="mild", rules=(), profanity="tag", injection="observe", classifiers=("one",)),
+        ProfileOptions(
+            name="hard",
+            rules=(),
+            profanity="block",
+            profanity_threshold=0.5,
+            injection="refuse",
+            injection_threshold=0.95,
+            classifiers=("two", "one"),
+            where=("reasoning",),
+        ),
+        ProfileOptions(name="inside", rules=(), profanity="block", where=("tool-arguments",)),
+    ),
+    classifiers=(ClassifierOptions(name="one", use="a:b"), ClassifierOptions(name="two", use="a:b")),
+)
+
+
+def test_scores_and_classifiers_merge_to_what_is_as_strict_as_both() -> None:
+    profiles = Profiles(JUDGED)
+    both = profiles.of_request("mild", "hard")
+    assert both.profanity == Score(0.5, True, frozenset({Channel.OUTPUT, Channel.REASONING}))
+    assert both.injection == Score(0.9, True)
+    assert both.classifiers == ("one", "two")
+    assert both.name == "mild+hard"
+    only = profiles.of_request("mild", "strict")
+    assert only.profanity == Score(0.9, False, frozenset({Channel.OUTPUT, Channel.REASONING}))
+    assert profiles.of_request("strict", "mild").injection == Score(0.9, False)
+
+
+def test_a_profile_with_scores_only_is_on() -> None:
+    profiles = Profiles(JUDGED)
+    mild, inside = profiles.named("mild"), profiles.named("inside")
+    assert (mild.on, mild.active, mild.ready) == (True, True, True)
+    assert (inside.on, inside.active, inside.profanity) == (False, False, None)
+
+
+@pytest.mark.parametrize(
+    ("classifiers", "used", "message"),
+    [
+        ((), ("x",), 'profile "mine": classifiers has "x"; there are none; write [safety.classifier.x]'),
+        (("a", "b"), ("x",), 'profile "mine": classifiers has "x"; there are a, b; write [safety.classifier.x]'),
+        (("a", "a"), (), 'classifier "a" is there twice; give each a name of its own'),
+    ],
+)
+def test_a_classifier_that_is_not_there_is_named(
+    classifiers: tuple[str, ...], used: tuple[str, ...], message: str
+) -> None:
+    options = SafetyOptions(
+        profiles=(ProfileOptions(name="mine", classifiers=used),),
+        classifiers=tuple(ClassifierOptions(name=name) for name in classifiers),
+    )
+    with pytest.raises(ProfileError) as error:
+        Profiles(options)
+    assert str(error.value) == message
+
+
+def test_a_classifier_looks_at_answers_only() -> None:
+    with pytest.raises(ProfileError, match='where has "input"; there are output, reasoning, tool-arguments'):
+        Profiles(SafetyOptions(classifiers=(ClassifierOptions(name="a", where=("input",)),)))

@@ -16,7 +16,9 @@ from tidegate.policy.budgets import budget_of
 from tidegate.policy.key_specs import is_tag
 from tidegate.policy.keys import is_hash, looks_like_ours
 from tidegate.policy.options import AuthOptions, StaticKey, TagLimit
+from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import ProfileError, Profiles, SafetyOptions
+from tidegate.safety.validation import UserRules, ValidationError, ValidationOptions
 from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.shared.options import SharedOptions
 from tidegate.upstream.options import UpstreamOptions
@@ -141,6 +143,30 @@ def _safety(sources: Sources, path: Path, safety: SafetyOptions, _environ: Mappi
         sources.report(path, f"{title(path)}: {error}")
 
 
+def _validation(sources: Sources, path: Path, options: ValidationOptions, _environ: Mapping[str, str]) -> None:
+    try:
+        UserRules(options.rules)
+    except ValidationError as error:
+        sources.report(path, f"{title(path)}: {error}")
+
+
+def _classifier(sources: Sources, path: Path, options: ClassifierOptions, environ: Mapping[str, str]) -> None:
+    ready = ("openai-moderation", "presidio")
+    module, colon, attribute = options.use.partition(":")
+    if options.use and options.use not in ready and not (module and colon and attribute):
+        sources.report_value(
+            (*path, "use"), f'is "{options.use}"; write "package.module:attribute", or one of {", ".join(ready)}'
+        )
+    if options.api_key:
+        _reference(sources, (*path, "api_key"), options.api_key, environ)
+    problem = base_url_problem(options.url) if options.url else None
+    if problem is not None:
+        sources.report_value((*path, "url"), problem)
+    for name in ("url", "api_key", "model", "categories", "entities"):
+        if getattr(options, name) and options.use not in ready:
+            sources.report_value((*path, name), f"is for use = {' and '.join(ready)} only; write it under settings")
+
+
 def _ledger(sources: Sources, path: Path, ledger: LedgerOptions, environ: Mapping[str, str]) -> None:
     url = ledger.url
     if url in ("", OFF):
@@ -182,6 +208,8 @@ _CHECKS: Mapping[type, Callable[[Sources, Path, Any, Mapping[str, str]], None]] 
     AuthOptions: _auth,
     GatewayOptions: _gateway,
     SafetyOptions: _safety,
+    ValidationOptions: _validation,
+    ClassifierOptions: _classifier,
     LedgerOptions: _ledger,
     TagLimit: _tag_limit,
     SharedOptions: _shared,

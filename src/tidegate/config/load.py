@@ -21,6 +21,7 @@ from tidegate.config.values import (
     value_of,
     written,
 )
+from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 from tidegate.server.options import GatewayOptions
 from tidegate.upstream.options import UpstreamOptions
@@ -80,6 +81,7 @@ class _Builder:
             raw = self._aliases_of_models(raw, filled, path)
         elif options is SafetyOptions:
             raw = self._profile(raw, filled, path)
+            raw = self._by_name("classifier", ClassifierOptions, raw, filled, path)
         for name, value in raw.items():
             key = known.get(name)
             if key is None:
@@ -151,6 +153,24 @@ class _Builder:
                 self.table(ProfileOptions, {**table, "name": name}, (*here, name)) for name, table in profile.items()
             )
         return {name: value for name, value in raw.items() if name != "profile"}
+
+    def _by_name(
+        self, name: str, options: type, raw: Mapping[str, Any], filled: dict[str, Any], path: Path
+    ) -> Mapping[str, Any]:
+        """Tables by name, which are ``[[safety.classifier]]``."""
+        tables = raw.get(name)
+        if not isinstance(tables, dict):
+            return raw
+        here = (*path, name)
+        wrong = next((inner for inner, table in tables.items() if not isinstance(table, dict)), None)
+        if wrong is not None:
+            named = title((*here, "NAME"))
+            self._sources.report((*here, wrong), f"{title(here)} holds {name}s by name; write {named} before {wrong}")
+        else:
+            filled[f"{name}s"] = tuple(
+                self.table(options, {**table, "name": inner}, (*here, inner)) for inner, table in tables.items()
+            )
+        return {inner: value for inner, value in raw.items() if inner != name}
 
 
 def _merged(before: Any, value: Any) -> Any:

@@ -50,6 +50,7 @@ EXAMPLES: Mapping[str, Any] = {
     "ca_file": "/etc/ssl/private-ca.pem",
     "actions": {"email": "tag", "ssn": "block"},
     "core": "TICKET-\\d+",
+    "pattern": "[[]\\d+[]]",
     "words": ("Project Tide",),
     "model": "my-model",
     "profile": "strict",
@@ -77,6 +78,15 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "max_head_bytes": (1024, None),
     "high_water": (1, None),
     "hold_cap": (16, 1048576),
+    "longest": (16, 1048576),
+    "deadline": (0.001, None),
+    "timeout": (0.01, 60),
+    "max_bytes": (1, 67108864),
+    "parallel": (1, 1024),
+    "queue": (1, 65536),
+    "threshold": (0, 1),
+    "profanity_threshold": (0, 1),
+    "injection_threshold": (0, 1),
     "lease": (1, None),
 }
 _TRUE, _FALSE = {"true", "yes", "on", "1"}, {"false", "no", "off", "0"}

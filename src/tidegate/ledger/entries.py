@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 import msgspec
 
@@ -62,6 +62,7 @@ class LegRow(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes_in: int | None = 0
     bytes_out: int | None = 0
     safety: str | None = None
+    validation: str | None = None
 
 
 class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="is"):
@@ -77,6 +78,9 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="is"):
 
 
 Item: TypeAlias = Begun | Ended
+
+_FIRST_COLUMNS: Final = 31
+"""Columns of a row in the first version."""
 
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
@@ -97,8 +101,13 @@ def decode(line: bytes) -> Item:
 
 
 def digest(row: LegRow) -> str:
-    """What the audit chain remembers of a row: SHA-256 of its columns as a JSON array."""
-    return hashlib.sha256(_encode(msgspec.structs.astuple(row))).hexdigest()
+    """What the audit chain remembers of a row: SHA-256 of its columns as a JSON array. Columns that came later are not
+    in it where they are empty, so that rows from before them keep their digest.
+    """
+    values = msgspec.structs.astuple(row)
+    while len(values) > _FIRST_COLUMNS and values[-1] is None:
+        values = values[:-1]
+    return hashlib.sha256(_encode(values)).hexdigest()
 
 
 def clean(text: str | None) -> str | None:

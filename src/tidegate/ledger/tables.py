@@ -82,11 +82,13 @@ legs = Table(
     Column("bytes_in", BigInteger),
     Column("bytes_out", BigInteger),
     Column("safety", Text),
+    Column("validation", Text),
     Index("legs_ended", "ended_at"),
 )
 """One row for each leg of a stream: each try that was made for it. ``id`` is the stream's, a slash, and the leg's
 number from 0; the last leg is the ``final`` one (1), whose reason is the stream's. ``delivered`` is deltas that reached
-the reader; ``cost`` is ``NULL`` where no price is known. ``tags`` is a JSON object, ``safety`` counts hits by rule.
+the reader; ``cost`` is ``NULL`` where no price is known. ``tags`` is a JSON object, ``safety`` counts hits by rule,
+``validation`` is the verdict on the whole answer, as JSON.
 Figures that nobody knows, as of a stream whose gateway died (``gateway_crash``), are ``NULL``.
 """
 

@@ -178,6 +178,7 @@ class Accounts:
                 bytes_in=record.bytes_in,
                 bytes_out=record.bytes_out,
                 safety=_hits(record) if record.safety else None,
+                validation=None if record.validation is None else msgspec.json.encode(record.validation).decode(),
             )
         )
         return Ended(legs=legs, **self._texts(stream))

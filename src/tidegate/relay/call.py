@@ -7,7 +7,7 @@ worth sending, and what the reader gets at the end.
 from __future__ import annotations
 
 from math import ceil
-from typing import Final
+from typing import Any, Final
 
 from tidegate.errors import TidegateError, UpstreamCut
 from tidegate.relay.allowance import Allowance
@@ -156,7 +156,7 @@ class CallOutput(Output):
         self.status = status
         self._down.start(status, headers, length)
 
-    def succeed(self, answer: Answer, last: bytes) -> None:
+    def succeed(self, answer: Answer, last: bytes, verdict: dict[str, Any] | None = None) -> None:
         if self.status:
             self.finish(last)
             return

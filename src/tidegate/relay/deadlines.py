@@ -40,6 +40,8 @@ class Waits(NamedTuple):
     """The last word is ready and waits for a reader who is behind."""
     beats: bool
     """The framing has heartbeats."""
+    checking: bool = False
+    """The answer is whole and waits for the verdicts on it, each of which has a deadline of its own."""
 
 
 def next_due(waits: Waits, options: StreamOptions) -> tuple[float, Due]:
@@ -49,7 +51,9 @@ def next_due(waits: Waits, options: StreamOptions) -> tuple[float, Due]:
         stall = (waits.paused_at + options.stall_timeout, Due.STALL)
         return stall if waits.closing or stall[0] <= total[0] else total
     due = total
-    if waits.grace_at is not None:
+    if waits.checking:
+        pass
+    elif waits.grace_at is not None:
         due = _earlier(due, waits.grace_at, Due.GRACE)
     elif waits.state is State.WAITING and waits.sent is not None:
         due = _earlier(due, waits.sent + options.first_token_timeout, Due.FIRST_TOKEN)

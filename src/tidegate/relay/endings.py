@@ -15,7 +15,18 @@ from tidegate.wire.ndjson import HEARTBEAT_NDJSON, encode_record
 from tidegate.wire.openai_chat import encode_json, usage_json
 from tidegate.wire.sse import DONE, HEARTBEAT_SSE, encode_sse
 
-__all__ = ["Framing", "completion_json", "end_marker", "error_body", "error_event", "reason_of", "soft_stop"]
+__all__ = [
+    "Framing",
+    "completion_json",
+    "end_marker",
+    "error_body",
+    "error_event",
+    "filtered",
+    "filtered_json",
+    "reason_of",
+    "soft_stop",
+    "validation_event",
+]
 
 
 class Framing(StrEnum):
@@ -53,6 +64,7 @@ _REASONS: Final[Sequence[tuple[type[TidegateError], Reason]]] = (
     (errors.TotalTimeout, Reason.TOTAL_TIMEOUT),
     (errors.UpstreamRefused, Reason.UPSTREAM_REFUSED),
     (errors.UpstreamCut, Reason.UPSTREAM_CUT),
+    (errors.InvalidOutput, Reason.INVALID_OUTPUT),
     (errors.UpstreamFault, Reason.UPSTREAM_ERROR),
     (errors.Cancelled, Reason.CLIENT_CANCEL),
     (errors.ShutDown, Reason.SHUTDOWN),
@@ -88,17 +100,47 @@ def soft_stop(answer: Answer, framing: Framing, *, usage_chunk: bool, model: str
 
     :param usage_chunk: the reader asked for usage in a chunk of its own; otherwise it stands beside the finish reason.
     """
-    head: dict[str, Any] = {
+    ours = {"reason": Reason.SOFT_STOP.value}
+    head = _head(answer, model, created)
+    return _ended(answer, framing, head, answer.open_choices, "stop", ours, usage_chunk=usage_chunk)
+
+
+def filtered(
+    answer: Answer, framing: Framing, *, finished: set[int], usage_chunk: bool, model: str, created: int
+) -> bytes:
+    """Finish reason ``content_filter`` for every choice but those that the reader has seen finish, usage, end marker:
+    a classifier has ended the answer.
+    """
+    ours = {"reason": Reason.FILTERED.value}
+    seen = {*answer.open_choices, *answer.finished} if answer.finished else answer.open_choices
+    choices = sorted(set(seen) - finished)
+    head = _head(answer, model, created)
+    return _ended(answer, framing, head, choices, "content_filter", ours, usage_chunk=usage_chunk)
+
+
+def _head(answer: Answer, model: str, created: int) -> dict[str, Any]:
+    return {
         "id": answer.id,
         "object": "chat.completion.chunk",
         "created": answer.created or created,
         "model": answer.model or model,
     }
+
+
+def _ended(
+    answer: Answer,
+    framing: Framing,
+    head: dict[str, Any],
+    open_: Sequence[int],
+    finish: str,
+    ours: dict[str, str],
+    *,
+    usage_chunk: bool,
+) -> bytes:
     usage = answer.usage or Usage(output_tokens=answer.tokens, estimated=True)
-    ours: dict[str, Any] = {"reason": Reason.SOFT_STOP.value}
     if usage.estimated:
         ours["usage"] = "estimated"
-    choices = [{"index": index, "delta": {}, "finish_reason": "stop"} for index in answer.open_choices]
+    choices = [{"index": index, "delta": {}, "finish_reason": finish} for index in open_]
     last = {**head, "choices": choices, "tidegate": ours}
     if usage_chunk:
         chunks = [last, {**head, "choices": [], "usage": usage_json(usage), "tidegate": ours}]
@@ -107,10 +149,34 @@ def soft_stop(answer: Answer, framing: Framing, *, usage_chunk: bool, model: str
     return b"".join(_framed(encode_json(chunk), framing) for chunk in chunks) + end_marker(framing)
 
 
-def completion_json(answer: Answer, *, soft_stopped: bool = False) -> bytes:
-    """The one body of an answer that was collected."""
+def validation_event(
+    answer: Answer, framing: Framing, verdict: dict[str, Any], *, model: str = "", created: int = 0
+) -> bytes:
+    """One more chunk, without choices: the verdict on the whole answer."""
+    head = _head(answer, model, created)
+    return _framed(encode_json({**head, "choices": [], "tidegate": {"validation": verdict}}), framing)
+
+
+def filtered_json(answer: Answer) -> bytes:
+    """The one body of an answer that a classifier has ended: nothing of what was said, and why."""
     assert answer.assembler is not None
     whole = answer.assembler.result()
+    message = {"role": "assistant", "content": "", "refusal": None}
+    for choice in whole["choices"]:
+        choice.update(message=message, finish_reason="content_filter", logprobs=None)
+    whole["tidegate"] = {"reason": Reason.FILTERED.value}
+    return encode_json(whole)
+
+
+def completion_json(answer: Answer, *, soft_stopped: bool = False, verdict: dict[str, Any] | None = None) -> bytes:
+    """The one body of an answer that was collected.
+
+    :param verdict: on the whole answer, where the reader is told.
+    """
+    assert answer.assembler is not None
+    whole = answer.assembler.result()
+    if verdict is not None:
+        whole["tidegate"] = {"validation": verdict}
     if soft_stopped:
         for choice in whole["choices"]:
             choice["finish_reason"] = choice["finish_reason"] or "stop"

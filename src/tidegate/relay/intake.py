@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from tidegate.errors import TidegateError, UpstreamCut, UpstreamProtocolError
 from tidegate.policy.retry import retry_after_of
@@ -20,6 +20,9 @@ from tidegate.wire.ndjson import encode_record
 from tidegate.wire.openai_chat import MalformedChunk, chunks_of_response
 from tidegate.wire.sse import encode_sse
 
+if TYPE_CHECKING:
+    from tidegate.relay.checks.answer import Looks
+
 __all__ = ["Intake"]
 
 MAX_GROWTH: Final = 1024 * 1024
@@ -33,9 +36,10 @@ class Intake:
     :param redact: looked at for everything that passes; ``None`` when there is no secret.
     :param texts: makes the filter that the answer's texts pass; ``None`` when they pass as they come.
     :param collect: keep what the answer says, as every answer in one body does.
+    :param looks: looks at every chunk that leaves; ``None`` when nothing is checked.
     """
 
-    __slots__ = ("_collect", "_framing", "_options", "answer", "head", "lane", "redact")
+    __slots__ = ("_collect", "_every", "_framing", "_options", "answer", "head", "lane", "redact")
 
     def __init__(
         self,
@@ -45,6 +49,7 @@ class Intake:
         texts: Callable[[], ChatFilter] | None = None,
         *,
         collect: bool = False,
+        looks: Looks | None = None,
     ) -> None:
         self._framing = framing
         self._options = options
@@ -53,7 +58,15 @@ class Intake:
         self.lane: Lane | WholeBody | Refusal | None = None
         """What the body goes through; ``None`` before its first bytes."""
         self._collect = collect = collect or framing is Framing.JSON
+        self._every = collect or looks is not None
+        """Every chunk has to be decoded."""
         fatal = options.malformed == "fatal"
+        if looks is not None:
+            from tidegate.relay.checks.answer import checked_answer  # only where something is checked
+
+            filter_ = None if texts is None else texts()
+            self.answer: Answer = checked_answer(looks, filter_, fatal_malformed=fatal, collect=collect)
+            return
         self.answer = (
             Answer(fatal_malformed=fatal, collect=collect)
             if texts is None
@@ -79,11 +92,11 @@ class Intake:
             ndjson=self._framing is Framing.NDJSON,
             max_event=self._options.max_event_bytes,
             redact=self.redact,
-            fast=not self._collect and not isinstance(self.answer, FilteredAnswer),
+            fast=not self._every and not isinstance(self.answer, FilteredAnswer),
         )
         if isinstance(lane, UpstreamProtocolError):
             raise lane
-        streaming = not self._collect  # what is collected wants every chunk decoded
+        streaming = not self._every  # what is collected or looked at wants every chunk decoded
         if streaming and isinstance(lane, SseLane) and isinstance(self.answer, FilteredAnswer):
             lane = RewriteLane(
                 self.answer,

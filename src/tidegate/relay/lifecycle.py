@@ -71,6 +71,7 @@ class Reason(StrEnum):
     UPSTREAM_REFUSED = "upstream_refused"
     UPSTREAM_ERROR = "upstream_error"
     UPSTREAM_CUT = "upstream_cut"
+    INVALID_OUTPUT = "invalid_output"
     LIMIT = "limit"
     BUDGET = "budget"
     FILTERED = "filtered"

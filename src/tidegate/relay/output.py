@@ -6,16 +6,29 @@ import asyncio
 from collections.abc import Callable, Sequence
 from math import ceil
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 from tidegate.errors import TidegateError
 from tidegate.relay.answer import Answer
 from tidegate.relay.body import Head, Redactor
 from tidegate.relay.coalesce import Coalescer
 from tidegate.relay.downstream import Direct, Downstream
-from tidegate.relay.endings import Framing, completion_json, end_marker, error_body, error_event, soft_stop
+from tidegate.relay.endings import (
+    Framing,
+    completion_json,
+    end_marker,
+    error_body,
+    error_event,
+    filtered,
+    filtered_json,
+    soft_stop,
+    validation_event,
+)
 from tidegate.relay.headers import passed_on
 from tidegate.relay.options import StreamOptions
+
+if TYPE_CHECKING:
+    from tidegate.relay.checks.watch import Watch
 
 __all__ = ["Headers", "Output"]
 
@@ -47,6 +60,7 @@ class Output:
         "last",
         "size",
         "status",
+        "watch",
     )
 
     def __init__(
@@ -64,6 +78,8 @@ class Output:
         if options.flush_interval > 0 and framing is not Framing.JSON:
             loop = asyncio.get_running_loop()
             self._coalescer = Coalescer(options.flush_interval, options.max_buffered_events, loop, self.write)
+        self.watch: Watch | None = None
+        """Everything of the answer passes its gate; ``None``: nothing is checked."""
         self.status = 0
         self.size = 0
         """Body bytes sent."""
@@ -73,7 +89,8 @@ class Output:
     @property
     def immediate(self) -> bool:
         """What is written leaves at once."""
-        return self._coalescer is None and self._framing is not Framing.JSON
+        held = self.watch is not None and self.watch.gated
+        return self._coalescer is None and self._framing is not Framing.JSON and not held
 
     @property
     def write_framed(self) -> Callable[[bytes], None] | None:
@@ -112,18 +129,25 @@ class Output:
             self._prelude.append(out)
             self._prelude_size += len(out)
             return self._prelude_size <= MAX_PRELUDE
+        self.pass_on(out if self.watch is None else self.watch.put(out), now)
+        return True
+
+    def pass_on(self, out: bytes, now: float) -> None:
+        """Keep it for the next write, or write it."""
+        if not out:
+            return
         if self._coalescer is not None:
             self._coalescer.add(out, now)
         else:
             self.write(out)
-        return True
 
     def release(self, out: bytes) -> None:
         """The first token: the head, everything that was held for it, and itself."""
         self.start(200)
         held, self._prelude = self._prelude or [], None
-        held.append(out)
-        self.write(b"".join(held))
+        held.append(out if self.watch is None else self.watch.put(out))
+        if any(held):  # an empty chunk would be the body's end
+            self.write(b"".join(held))
 
     def write(self, data: bytes) -> None:
         """Send body bytes now."""
@@ -146,15 +170,27 @@ class Output:
         self.size += len(data)
         self._down.finish(data)
 
-    def succeed(self, answer: Answer, last: bytes) -> None:
+    def succeed(self, answer: Answer, last: bytes, verdict: dict[str, Any] | None = None) -> None:
         """The answer is whole.
 
         :param last: what of it has not been sent.
+        :param verdict: on the whole answer, where the reader is told.
         """
         if self._framing is Framing.JSON:
-            self._reply(200, completion_json(answer))
-        else:
-            self.finish(last + end_marker(self._framing))
+            self._reply(200, completion_json(answer, verdict=verdict))
+            return
+        if verdict is not None:
+            last += validation_event(answer, self._framing, verdict)
+        self.finish(last + end_marker(self._framing))
+
+    def filtered(self, answer: Answer, *, finished: set[int], usage_chunk: bool, model: str, created: int) -> None:
+        """A classifier has ended the answer; see :func:`tidegate.relay.endings.filtered`."""
+        if self._framing is Framing.JSON:
+            self._reply(200, filtered_json(answer))
+            return
+        self.finish(
+            filtered(answer, self._framing, finished=finished, usage_chunk=usage_chunk, model=model, created=created)
+        )
 
     def soft_stop(self, answer: Answer, *, usage_chunk: bool, model: str, created: int) -> None:
         """The answer so far is kept; see :func:`tidegate.relay.endings.soft_stop`."""

@@ -130,6 +130,7 @@ class Registry:
             "added_latency": _rounded(record.added_latency),
             "malformed": record.malformed,
             "error": record.error_code,
+            "validation": record.validation,
             "paused": stream is not None and stream.paused,
         }
         if record.safety:
@@ -183,4 +184,5 @@ def record_of(stream: Stream) -> StreamRecord:
         malformed=stream.malformed if life.ended else stream.malformed + stream.answer.malformed,
         error_code=stream.error.code if stream.error is not None else None,
         safety=tuple([(*found, count) for found, count in stream.hits.items()]) if stream.hits else (),
+        validation=stream.validation,
     )

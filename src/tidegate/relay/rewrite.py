@@ -17,9 +17,8 @@ from typing import Any, Final
 from tidegate.relay.answer import Answer
 from tidegate.relay.lane import Redact, SseLane
 from tidegate.relay.template import NEVER, PLAIN, Template, learn
-from tidegate.safety.chat import ChatFilter
+from tidegate.safety.chat import ChatFilter, TextStream
 from tidegate.safety.json_text import escaped
-from tidegate.safety.stream import TextFilter
 from tidegate.wire.ndjson import encode_record
 from tidegate.wire.openai_chat import Chunk, decode_chunk, encode_json
 from tidegate.wire.sse import encode_sse
@@ -100,7 +99,7 @@ class RewriteLane(SseLane):
         super().__init__(answer, ndjson=ndjson, max_event=max_event, redact=redact, fast=False)
         self._told = answer
         self._token_tries = _TRIES
-        self._stream: TextFilter | None = None
+        self._stream: TextStream | None = None
         self._choice = 0
 
     def feed(self, data: bytes) -> bytes:
@@ -146,7 +145,7 @@ class RewriteLane(SseLane):
         return data[6:-1] if self._ndjson else data
 
     @property
-    def stream(self) -> TextFilter | None:
+    def stream(self) -> TextStream | None:
         """The filter of the texts of events of this :attr:`shape`; ``None``: they pass."""
         return self._stream
 

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 from itertools import count
 from time import monotonic
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -37,6 +37,9 @@ from tidegate.upstream.client import UpstreamClient
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.wire.call import CallRequest
 from tidegate.wire.chat_request import ChatRequest
+
+if TYPE_CHECKING:
+    from tidegate.relay.checks.plan import CheckPlan
 
 __all__ = ["Relay"]
 
@@ -166,6 +169,7 @@ class Relay:
         allowance: Allowance | None = None,
         also: Headers = (),
         hits: dict[tuple[str, str], int] | None = None,
+        plan: CheckPlan | None = None,
     ) -> Stream:
         """A stream begins, and goes on by itself until its end; call :meth:`admit` first.
 
@@ -175,6 +179,7 @@ class Relay:
         :param allowance: how many tokens it may deliver.
         :param also: headers of the head that the application gets.
         :param hits: what was found in the prompt: how often, by rule and action.
+        :param plan: what the answer is checked for; ``None``: nothing.
         """
         stream_id = os.urandom(16).hex()
         hits = {} if hits is None else hits
@@ -192,6 +197,7 @@ class Relay:
             allowance=allowance,
             headers=also,
             collect=self.accounts is not None and self.accounts.store_text,
+            plan=plan,
         )
         stream.hits = hits
         self._open(stream, self.router.candidates(request.model, random.random), self.options, forwarded(headers))
@@ -304,7 +310,12 @@ def _texts(profile: Profile, stream_id: str, hits: dict[tuple[str, str], int]) -
                 digest=hit.digest,
             )
 
-    return ChatFilter(profile, key=os.urandom(16), on_hit=note)
+    model = None
+    if profile.profanity is not None:
+        from tidegate.relay.weights import profanity  # only where it is wanted
+
+        model = profanity()
+    return ChatFilter(profile, key=os.urandom(16), on_hit=note, profanity=model)
 
 
 def _spec(options: UpstreamOptions) -> RouteSpec:

@@ -14,10 +14,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, MutableMapping
 from functools import partial
 from time import monotonic
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -56,6 +56,11 @@ from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
 from tidegate.upstream.exchange import Exchange, ResponseHead
 
+if TYPE_CHECKING:
+    from tidegate.relay.checks.judge import Ruling
+    from tidegate.relay.checks.plan import CheckPlan
+    from tidegate.relay.checks.watch import Watch
+
 __all__ = ["Stream"]
 
 GRACE: Final = 5.0
@@ -78,12 +83,15 @@ class Stream:
     :param headers: of its head.
     :param tags: of the key, for the ledger.
     :param collect: keep what the answer says.
+    :param plan: what the answer is checked for; ``None``: nothing.
     """
 
     __slots__ = (
         "_alarm",
         "_allowance",
         "_away",
+        "_backlog",
+        "_checking",
         "_closing",
         "_collect",
         "_down",
@@ -96,9 +104,11 @@ class Stream:
         "_options",
         "_out",
         "_paused_at",
+        "_plan",
         "_settled",
         "_settled_once",
         "_texts",
+        "_watch",
         "accepted_at",
         "allowance",
         "answer",
@@ -117,6 +127,7 @@ class Stream:
         "timing",
         "tries",
         "upstream",
+        "validation",
     )
 
     def __init__(
@@ -135,6 +146,7 @@ class Stream:
         headers: Headers = (),
         tags: object = (),
         collect: bool = False,
+        plan: CheckPlan | None = None,
     ) -> None:
         now = monotonic()
         self.id = stream_id
@@ -152,7 +164,7 @@ class Stream:
         self.bytes_in = 0
         self.malformed = 0
         self.tags = tags
-        self.hits: Mapping[tuple[str, str], int] = {}
+        self.hits: MutableMapping[tuple[str, str], int] = {}
         """What the safety rules found: how often, by rule and action."""
         self.tries: tuple[Tried, ...] = ()
         """Those before the one that counts."""
@@ -164,9 +176,14 @@ class Stream:
             self._allowance.bind(self._allow)
         self._collect = collect
         self._options = options
+        self.validation: dict[str, Any] | None = None
+        """The verdict on the whole answer."""
+        self._plan = plan
+        self._watch: Watch | None = None
+        # The answer is whole, and waits for the verdicts on it.
+        self._checking = False
+        self._backlog = False
         self._down = down
-        self._intake = self._new_intake(None)
-        self.answer = self._intake.answer
         self._settled = settled
         self._settled_once = False
         # The upstream's side.
@@ -175,6 +192,7 @@ class Stream:
         self._last_in = now
         # The reader's side.
         self._out = self._new_output(headers)
+        self._take_in(None)
         self._flowing = False
         self._paused_at: float | None = None
         # The end.
@@ -185,7 +203,7 @@ class Stream:
 
     def _new_intake(self, redact: Redactor | None) -> Intake:
         """What the next try's answer turns out to be."""
-        return Intake(self.framing, self._options, redact, self._texts, collect=self._collect)
+        return Intake(self.framing, self._options, redact, self._texts, collect=self._collect, looks=self._watch)
 
     def _new_output(self, headers: Headers) -> Output:
         return Output(self._down, self.framing, self.id, self._options, headers)
@@ -224,7 +242,7 @@ class Stream:
     @property
     def ended(self) -> bool:
         """No further attempt makes sense."""
-        return self.life.ended or self._closing is not None
+        return self.life.ended or self._closing is not None or self._checking
 
     def connect(self, upstream: str, model: str, redact: Redactor | None, tell: Told) -> None:
         """An attempt begins; ``tell`` is told its outcome, once."""
@@ -236,12 +254,29 @@ class Stream:
             self._intake.redact = redact  # nothing has come in yet
         else:
             self.malformed += self.answer.malformed
-            self._intake = self._new_intake(redact)
-            self.answer = self._intake.answer
+            self._take_in(redact)
             self._out.begin()
         self._express = None
         self._grace_at = None
         self._leg.begin(tell)
+
+    def _take_in(self, redact: Redactor | None) -> None:
+        """A fresh answer."""
+        if self._plan is not None:
+            self._watch_anew(self._plan)
+        self._intake = self._new_intake(redact)
+        self.answer = self._intake.answer
+
+    def _watch_anew(self, plan: CheckPlan) -> None:
+        from tidegate.relay.checks.watch import Watch  # only where something is checked
+
+        if self._watch is not None:
+            self._watch.close()
+        self._backlog = False
+        self._watch = self._out.watch = Watch(plan, self.id, self, self._note_hit)
+
+    def _note_hit(self, rule: str, action: str) -> None:
+        self.hits[rule, action] = self.hits.get((rule, action), 0) + 1
 
     def wait_for(self, connecting: asyncio.Task[Exchange]) -> None:
         """The attempt's connection is being made."""
@@ -263,8 +298,9 @@ class Stream:
 
     def fail(self, error: TidegateError) -> None:
         """End with an error: a response of its own while there is no head yet, else an event."""
-        if self.ended:
+        if self.life.ended or self._closing is not None:
             return
+        self._checked()
         self._leg.close()
         if self._paused_at is None:
             self._tell(error)
@@ -554,7 +590,8 @@ class Stream:
             closing, self._closing = self._closing, None
             closing()
         else:
-            self._leg.resume()
+            if not self._backlog:
+                self._leg.resume()
             self._arm()
 
     def on_gone(self) -> None:
@@ -572,6 +609,8 @@ class Stream:
     def _read_on(self) -> None:
         """The reader left, and exact usage is wanted: read on without it, for a while."""
         self._away = True
+        if self._watch is not None:
+            self._watch.close()
         self._stop_flowing()
         self._leg.resume()
         self._paused_at = None
@@ -591,6 +630,46 @@ class Stream:
         self._leg.close()
         self._when_not_paused(self._soft_stop)
         return True
+
+    # What a watch says: relay.checks.watch.Watched.
+
+    def on_free(self, out: bytes) -> None:
+        if not self.life.ended and not self._away:
+            self._out.pass_on(out, monotonic())
+
+    def on_ruled(self, ruling: Ruling) -> None:
+        if self.life.ended or self._closing is not None:
+            return
+        self._leg.close()
+        self._checked()
+        self._when_not_paused(self._ruled)
+
+    def _ruled(self) -> None:
+        watch, request = self._watch, self.request
+        assert watch is not None
+        finished = watch.finished
+        watch.close()
+        self._out.filtered(
+            self.answer,
+            finished=finished,
+            usage_chunk=request.include_usage,
+            model=request.model,
+            created=int(self.accepted_at),
+        )
+        self._end(Reason.FILTERED)
+
+    def on_backlog(self, full: bool) -> None:
+        self._backlog = full
+        if full:
+            self._leg.pause()
+        elif self._paused_at is None:
+            self._last_in = monotonic()
+            self._leg.resume()
+
+    def _checked(self) -> None:
+        """Nothing waits for a verdict any more."""
+        self._checking = False
+        self._backlog = False
 
     def _soft_stop(self) -> None:
         self.count()
@@ -613,19 +692,41 @@ class Stream:
             self._leg.linger()
         if self._away:
             self._settle()
-        else:
+        elif self._watch is None:
             self._when_not_paused(partial(self._succeed, out))
+        else:
+            self._when_checked(self._watch, out)
+
+    def _when_checked(self, watch: Watch, out: bytes) -> None:
+        """Everything but the end marker leaves as soon as it may; the end waits for the last verdict."""
+        self._checking = True
+        if self.framing is not Framing.JSON:
+            self._out.give(out, monotonic())
+        self._arm()
+        watch.end(self._all_judged)
+
+    def _all_judged(self) -> None:
+        if not self.life.ended and self._checking:
+            self._checked()
+            self._when_not_paused(partial(self._succeed, b""))
 
     def _succeed(self, out: bytes) -> None:
         assert self.answer.finish_reason is not None
-        self._out.succeed(self.answer, out)
+        told: dict[str, Any] | None = None
+        if self._watch is not None and self._watch.verdict is not None:
+            verdict = self._watch.verdict
+            self.validation = verdict.shown()
+            told = verdict.shown(path=True) if self._watch.report else None
+        self._out.succeed(self.answer, out, told)
         self._end(Reason.FILTERED if self._intake.blocked else reason_of_finish(self.answer.finish_reason))
 
     def _give_rest(self) -> None:
-        """What a filter holds of an answer that breaks off."""
+        """What a filter holds of an answer that breaks off. What waits for a verdict is not given."""
         rest = self._intake.rest()
         if rest:
             self._out.give(rest, monotonic())
+        if self._watch is not None:
+            self._watch.close()
 
     def _tell(self, error: TidegateError) -> None:
         """The last thing that the reader hears."""
@@ -697,6 +798,9 @@ class Stream:
             return
         self._settled_once = True
         self.count()
+        if self._watch is not None:
+            self._watch.close()
+            self._watch = self._out.watch = None
         self._leg.close()
         self._alarm.close()
         self._out.close()
@@ -719,12 +823,13 @@ class Stream:
             accepted=timing.accepted,
             sent=timing.sent,
             # A token that went straight through was read and written at the same moment.
-            last_in=max(self._last_in, timing.last_token),
+            last_in=monotonic() if self._backlog else max(self._last_in, timing.last_token),
             last_out=max(self._out.last, timing.last_token),
             grace_at=self._grace_at,
             paused_at=self._paused_at,
             closing=self._closing is not None,
             beats=self.framing is not Framing.JSON and self.framing is not Framing.RAW,
+            checking=self._checking,
         )
         return next_due(waits, self._options)
 

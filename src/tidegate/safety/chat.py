@@ -11,16 +11,19 @@ chunk while a filter is on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from tidegate.safety.json_text import JsonFilter
 from tidegate.safety.profile import Channel, Profile
-from tidegate.safety.rules import Hit
+from tidegate.safety.rules import Action, Hit
 from tidegate.safety.stream import TextFilter, sanitize
 from tidegate.wire.openai_chat import Chunk, FunctionCall, ToolCall, ToolCallIndex, encode_json
 from tidegate.wire.openai_chat.chunk import decode_object
 
-__all__ = ["ChatFilter"]
+if TYPE_CHECKING:
+    from tidegate.safety.profanity import ProfanityModel
+
+__all__ = ["Chained", "ChatFilter", "TextStream"]
 
 _TEXTS: Final = {
     "content": Channel.OUTPUT,
@@ -39,30 +42,87 @@ _HANDLED: Final = frozenset(
 """Fields of a delta that need not be looked at further: pictures, and the signatures that Gemini wants back."""
 
 
+class TextStream(Protocol):
+    """A filter over one plain text (:class:`~tidegate.safety.stream.TextFilter`)."""
+
+    @property
+    def held(self) -> int: ...
+
+    @property
+    def blocked(self) -> Hit | None: ...
+
+    @property
+    def closed(self) -> bool: ...
+
+    def feed(self, chunk: str) -> str: ...
+
+    def close(self) -> str: ...
+
+
+class Chained:
+    """Two filters, one behind the other. What the first has ended, the second says no more of."""
+
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: TextStream, second: TextStream) -> None:
+        self._first = first
+        self._second = second
+
+    @property
+    def held(self) -> int:
+        return self._first.held + self._second.held
+
+    @property
+    def blocked(self) -> Hit | None:
+        return self._first.blocked or self._second.blocked
+
+    @property
+    def closed(self) -> bool:
+        return self._first.closed
+
+    def feed(self, chunk: str) -> str:
+        return self._second.feed(self._first.feed(chunk))
+
+    def close(self) -> str:
+        rest = self._first.close()
+        if self._first.blocked is not None:
+            return ""
+        return self._second.feed(rest) + self._second.close()
+
+
 class ChatFilter:
     """The filters of one answer.
 
     :param profile: what to look for, and where.
     :param key: of this answer alone, for digests; never the same twice.
     :param on_hit: told every hit, with the channel that it was in.
+    :param profanity: the model, for a profile that scores profanity.
     """
 
-    __slots__ = ("_key", "_numbering", "_on_hit", "_profile", "_streams", "blocked")
+    __slots__ = ("_key", "_numbering", "_on_hit", "_profanity", "_profile", "_streams", "blocked")
 
-    def __init__(self, profile: Profile, *, key: bytes, on_hit: Callable[[Channel, Hit], None] | None = None) -> None:
+    def __init__(
+        self,
+        profile: Profile,
+        *,
+        key: bytes,
+        on_hit: Callable[[Channel, Hit], None] | None = None,
+        profanity: ProfanityModel | None = None,
+    ) -> None:
         self._profile = profile
+        self._profanity = profanity
         self._key = key
         self._on_hit = on_hit
         # By choice: by the name of the text.
-        self._streams: dict[int, dict[str, TextFilter | JsonFilter]] = {}
+        self._streams: dict[int, dict[str, TextStream | JsonFilter]] = {}
         self._numbering: dict[int, ToolCallIndex] = {}
         self.blocked: dict[int, Hit] = {}
         """Choices that a rule has ended, and the hit that did."""
 
-    def text(self, choice: int, name: str) -> TextFilter | None:
+    def text(self, choice: int, name: str) -> TextStream | None:
         """The stream of one plain text, for a caller that already has it out of its chunk; ``None``: nothing to do."""
         stream = self._streams.get(choice, {}).get(name) or self._open(choice, name, _TEXTS[name])
-        return stream if isinstance(stream, TextFilter) else None
+        return None if isinstance(stream, JsonFilter) else stream
 
     def note_blocked(self, choice: int) -> bool:
         """Whether a rule has ended the choice; to be asked after :meth:`text` was fed."""
@@ -205,6 +265,8 @@ class ChatFilter:
     def _whole(self, index: int, value: Any, channel: Channel = Channel.OUTPUT) -> Any:
         """Something that came at once: each of its strings by itself."""
         if isinstance(value, str):
+            if self._scores(channel):
+                return self._scored_whole(index, value, channel)
             machine = self._profile.machine(channel)
             if machine is None:
                 return value
@@ -228,14 +290,42 @@ class ChatFilter:
         stream = self._streams.get(index, {}).get(name) or self._open(index, name, channel)
         return text if stream is None else stream.feed(text)
 
-    def _open(self, index: int, name: str, channel: Channel) -> TextFilter | JsonFilter | None:
-        machine = self._profile.machine(channel)
-        if machine is None:
-            return None
-        streams = self._streams.setdefault(index, {})
-        kind: type[TextFilter] | type[JsonFilter] = JsonFilter if channel is Channel.TOOL_ARGUMENTS else TextFilter
-        stream = streams[name] = kind(machine, key=self._key, on_hit=self._telling(channel))
+    def _open(self, index: int, name: str, channel: Channel) -> TextStream | JsonFilter | None:
+        stream = self._made(channel)
+        if stream is not None:
+            self._streams.setdefault(index, {})[name] = stream
         return stream
+
+    def _made(self, channel: Channel) -> TextStream | JsonFilter | None:
+        machine = self._profile.machine(channel)
+        told = self._telling(channel)
+        if machine is not None and channel is Channel.TOOL_ARGUMENTS:
+            return JsonFilter(machine, key=self._key, on_hit=told)
+        rules = None if machine is None else TextFilter(machine, key=self._key, on_hit=told)
+        if not self._scores(channel):
+            return rules
+        from tidegate.safety.profanity import ProfanityFilter  # only where a profile scores
+
+        score = self._profile.profanity
+        assert score is not None
+        assert self._profanity is not None
+        action = Action.BLOCK if score.strict else Action.TAG
+        words = ProfanityFilter(self._profanity, threshold=score.threshold, action=action, key=self._key, on_hit=told)
+        return words if rules is None else Chained(words, rules)
+
+    def _scores(self, channel: Channel) -> bool:
+        score = self._profile.profanity
+        return score is not None and self._profanity is not None and channel in score.channels
+
+    def _scored_whole(self, index: int, value: str, channel: Channel) -> str:
+        stream = self._made(channel)
+        assert stream is not None
+        out = stream.feed(value)
+        if stream.blocked is None:
+            out += stream.close()
+        if stream.blocked is not None:
+            self.blocked.setdefault(index, stream.blocked)
+        return out
 
     def _telling(self, channel: Channel) -> Callable[[Hit], None] | None:
         on_hit = self._on_hit

@@ -19,8 +19,10 @@ from tidegate.safety.builtin.deny import DENY
 from tidegate.safety.builtin.phones import PHONE_NATIONAL, PhonesMissing, UnknownRegion, national
 from tidegate.safety.builtin.pii import PII
 from tidegate.safety.builtin.secrets import SECRETS, literal_keys
+from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.machine import HOLD_CAP, AtCap, Machine, RuleError
 from tidegate.safety.rules import Action, Replacement, Rule, words
+from tidegate.safety.validation import ValidationOptions
 
 __all__ = [
     "BUILT_IN",
@@ -33,6 +35,7 @@ __all__ = [
     "Profiles",
     "RuleOptions",
     "SafetyOptions",
+    "Score",
 ]
 
 Sets = Mapping[str, Mapping[str, Rule]]
@@ -96,6 +99,18 @@ class ProfileOptions:
     """The most characters of one match. More are never held."""
     at_cap: Literal["pass", "block"] = "pass"
     """What could still become a match and is longer: it passes, or it ends the answer (and refuses a prompt)."""
+    classifiers: tuple[str, ...] = ()
+    """Names of `[safety.classifier.NAME]` that judge each sentence of an answer."""
+    profanity: Literal["off", "tag", "block"] = "off"
+    """Score each word of an answer (in `output` and `reasoning`, as `where` says): `block` ends the answer before the
+    word, `tag` records it. English only; it knows words, not meaning."""
+    profanity_threshold: float = 0.9
+    """The score that counts, from 0 to 1."""
+    injection: Literal["off", "observe", "refuse"] = "off"
+    """Score what users and tools have put into a prompt for prompt injection: `refuse` answers 400, `observe` records
+    it."""
+    injection_threshold: float = 0.9
+    """The score that counts, from 0 to 1."""
     own: tuple[RuleOptions, ...] = ()
 
 
@@ -120,6 +135,24 @@ class SafetyOptions:
     `pii`. Needs `pip install 'tidegate[phones]'`."""
     profiles: tuple[ProfileOptions, ...] = ()
     models: tuple[ModelProfile, ...] = ()
+    classifiers: tuple[ClassifierOptions, ...] = ()
+    validation: ValidationOptions = field(default_factory=ValidationOptions)
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """A score that counts from a threshold on."""
+
+    threshold: float
+    strict: bool
+    """It ends the answer, or refuses the prompt; else it is only recorded."""
+    channels: frozenset[Channel] = frozenset({Channel.INPUT})
+
+    def stricter(self, other: Score | None) -> Score:
+        """As strict as both."""
+        if other is None:
+            return self
+        return Score(min(self.threshold, other.threshold), self.strict or other.strict, self.channels | other.channels)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +166,9 @@ class Profile:
     rules: tuple[tuple[Rule, frozenset[Channel]], ...] = ()
     hold_cap: int = HOLD_CAP
     at_cap: AtCap = "pass"
+    classifiers: tuple[str, ...] = ()
+    profanity: Score | None = None
+    injection: Score | None = None
     _machines: dict[tuple[Rule, ...], Machine] = field(default_factory=dict, compare=False, repr=False)
 
     def machine(self, channel: Channel) -> Machine | None:
@@ -155,9 +191,14 @@ class Profile:
             self.machine(channel)
 
     @property
+    def on(self) -> bool:
+        """Whether there is anything to do at all."""
+        return bool(self.rules or self.classifiers or self.profanity or self.injection)
+
+    @property
     def active(self) -> bool:
         """Whether there is anything to do on an answer."""
-        return any(channels - {Channel.INPUT} for _, channels in self.rules)
+        return self.profanity is not None or any(channels - {Channel.INPUT} for _, channels in self.rules)
 
     def stricter(self, other: Profile) -> Profile:
         """As strict as both: every rule of either, its stricter action, its most hiding replacement, wherever either
@@ -173,8 +214,21 @@ class Profile:
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
         at_cap: AtCap = "block" if "block" in (self.at_cap, other.at_cap) else "pass"
-        name = f"{self.name}+{other.name}"
-        return Profile(name, tuple(merged.values()), max(self.hold_cap, other.hold_cap), at_cap)
+        name = self.name if not other.on else other.name if not self.on else f"{self.name}+{other.name}"
+        classifiers = tuple(dict.fromkeys((*self.classifiers, *other.classifiers)))
+        return Profile(
+            name,
+            tuple(merged.values()),
+            max(self.hold_cap, other.hold_cap),
+            at_cap,
+            classifiers,
+            _both(self.profanity, other.profanity),
+            _both(self.injection, other.injection),
+        )
+
+
+def _both(one: Score | None, other: Score | None) -> Score | None:
+    return other if one is None else one.stricter(other)
 
 
 OFF: Final = Profile("off")
@@ -197,6 +251,7 @@ class Profiles:
         options = options or SafetyOptions()
         self._known = tuple(literal_keys(known_keys))
         self._sets = _sets(options.phone_regions)
+        self._classifiers = _classifiers(options.classifiers)
         self._named = {OFF.name: OFF} | {each.name: self._made(each) for each in BUILT_IN}
         for each in options.profiles:
             if each.name in self._named or each.name in ASKED_FOR:
@@ -250,6 +305,13 @@ class Profiles:
         sets = self._sets
         own = {each.name: _own_rule(options.name, each, sets) for each in options.own}
         chosen = _chosen(options, own, sets)
+        for name in options.classifiers:
+            if name not in self._classifiers:
+                known = ", ".join(self._classifiers) or "none"
+                raise ProfileError(
+                    f'profile "{options.name}": classifiers has "{name}"; there are {known}; write '
+                    f"[safety.classifier.{name}]"
+                )
         for name in options.actions:
             if name not in sets and name not in chosen:
                 raise ProfileError(
@@ -260,7 +322,21 @@ class Profiles:
             replace(rule, action=_action(options, rule, sets), replacement=replacement) for rule in chosen.values()
         ]
         every = [*self._known, *rules]
-        return Profile(options.name, tuple((rule, channels) for rule in every), options.hold_cap, options.at_cap)
+        scored = channels & {Channel.OUTPUT, Channel.REASONING}
+        profanity = injection = None
+        if options.profanity != "off" and scored:
+            profanity = Score(options.profanity_threshold, options.profanity == "block", scored)
+        if options.injection != "off":
+            injection = Score(options.injection_threshold, options.injection == "refuse")
+        return Profile(
+            options.name,
+            tuple((rule, channels) for rule in every),
+            options.hold_cap,
+            options.at_cap,
+            options.classifiers,
+            profanity,
+            injection,
+        )
 
     @staticmethod
     def _check(profile: Profile) -> None:
@@ -301,6 +377,17 @@ def _sets(regions: tuple[str, ...]) -> Sets:
             f'phone_regions has "{error}", which is no region; write two letters as ISO 3166 has them, such as "DE"'
         ) from None
     return {**SETS, "pii": {**PII, rule.name: rule}}
+
+
+def _classifiers(options: tuple[ClassifierOptions, ...]) -> tuple[str, ...]:
+    names = tuple(each.name for each in options)
+    for each in options:
+        for where in each.where:
+            if where not in _ANSWER:
+                raise ProfileError(f'classifier "{each.name}": where has "{where}"; there are {", ".join(_ANSWER)}')
+        if names.count(each.name) > 1:
+            raise ProfileError(f'classifier "{each.name}" is there twice; give each a name of its own')
+    return names
 
 
 def _own_rule(profile: str, options: RuleOptions, sets: Sets) -> Rule:

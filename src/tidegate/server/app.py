@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources import files
+from types import MappingProxyType
 from typing import Any
 
 from starlette._utils import get_route_path
@@ -19,6 +20,7 @@ from starlette.types import Receive, Scope, Send
 
 from tidegate import __version__
 from tidegate.errors import InvalidRequest, ModelNotFound, TidegateError
+from tidegate.safety.classifier import Classifier
 from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
 from tidegate.server.calls import CallRoute
@@ -74,7 +76,9 @@ class GatewayApp(Starlette):
             await super().__call__(scope, receive, send)
 
 
-def create_app(config: GatewayOptions | None = None) -> GatewayApp:
+def create_app(
+    config: GatewayOptions | None = None, *, classifiers: Mapping[str, Classifier] = MappingProxyType({})
+) -> GatewayApp:
     """The gateway as an ASGI application; alone under any ASGI server, or mounted in somebody's application.
 
     It needs no start: the first request connects. Where its lifespan is not run (a mounted application's is not),
@@ -82,10 +86,11 @@ def create_app(config: GatewayOptions | None = None) -> GatewayApp:
 
     :param config: ``tidegate.config.load(path)`` makes one of a file; without it, nobody is let in and no model is
         served, which is good for nothing but ``/healthz``.
+    :param classifiers: your own, by the names under which ``config.safety.classifiers`` says how they are used.
     :raises ConfigError: a secret that the options refer to is not there.
     """
     options = config if config is not None else GatewayOptions()
-    gateway = Gateway(options)
+    gateway = Gateway(options, classifiers=classifiers)
     routes = _routes(gateway)
     app = GatewayApp(
         routes=routes,

@@ -7,16 +7,17 @@ import os
 from time import monotonic
 from typing import cast
 
+import msgspec
 import structlog
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from tidegate.errors import InternalError, TidegateError
+from tidegate.errors import InternalError, InvalidRequest, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.stream import Stream
-from tidegate.safety.profile import Channel, Profile
+from tidegate.safety.profile import Channel, Profile, Score
 from tidegate.safety.prompt import filtered_prompt
 from tidegate.safety.rules import Hit
 from tidegate.server.admission import Entry
@@ -70,9 +71,9 @@ class ChatEndpoint:
             safety = gateway.filtered_by(scope, who, request.model)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
-            if safety.rules:
-                if not safety.ready:
-                    await asyncio.to_thread(safety.prepare)  # once for each profile
+            if safety.on:
+                if not safety.ready or not gateway.scores_ready(safety):
+                    await asyncio.to_thread(gateway.prepare, safety)  # once for each profile
                 request = await _checked(request, safety, who, hits)
             async with downstream(scope, receive, send, gateway.relay.options) as down:
                 reader = self._dressed(scope, down, request, who)
@@ -159,6 +160,7 @@ class ChatEndpoint:
         hits: dict[tuple[str, str], int] | None = None,
     ) -> Stream:
         gateway = self._gateway
+        checks = gateway.checking is not None or "response_format" in request.fields
         stream = gateway.relay.begin(
             request,
             who,
@@ -170,6 +172,7 @@ class ChatEndpoint:
             allowance=entry,
             also=() if entry is None else entry.headers,
             hits=hits,
+            plan=gateway.plan(scope, request, safety) if checks else None,
         )
         gateway.admission.metrics.admitted += 1
         return stream
@@ -190,6 +193,8 @@ async def _checked(
 
     :raises InvalidRequest: it does not.
     """
+    if safety.injection is not None:
+        await _suspected(request, safety.injection, who)
     machine = safety.machine(Channel.INPUT)
     if machine is None:
         return request
@@ -208,6 +213,33 @@ async def _checked(
         except StopIteration as done:
             return cast(ChatRequest, done.value)
         await asyncio.sleep(0)
+
+
+async def _suspected(request: ChatRequest, score: Score, who: Principal) -> None:
+    """The prompt's score for prompt injection.
+
+    :raises InvalidRequest: it is too high, and the profile refuses such a prompt.
+    """
+    from tidegate.relay.weights import injection
+    from tidegate.safety.injection import texts_of
+
+    steps = injection().highest(texts_of(msgspec.json.decode(request.fields["messages"])))
+    while True:
+        try:
+            next(steps)
+        except StopIteration as done:
+            found = cast(float, done.value)
+            break
+        await asyncio.sleep(0)
+    if found < score.threshold:
+        return
+    _log.info("safety.injection", client=who.id, score=round(found, 3), refused=score.strict)
+    if score.strict:
+        raise InvalidRequest(
+            "The prompt is refused: it reads like one that means to overrule the model's instructions.",
+            param="messages",
+            code="prompt_injection",
+        )
 
 
 def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping, MutableMapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import structlog
@@ -34,9 +35,13 @@ from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
 from tidegate.upstream.secrets import resolve, resolve_url
+from tidegate.wire.chat_request import ChatRequest
 
 if TYPE_CHECKING:
     from tidegate.ledger.ledger import Ledger
+    from tidegate.relay.checks.plan import CheckPlan
+    from tidegate.safety.classifier import Classifier
+    from tidegate.server.checking import Checking
     from tidegate.server.keyring import KeyRing
 
 __all__ = ["Gateway"]
@@ -47,8 +52,15 @@ _log = structlog.get_logger()
 class Gateway:
     """One gateway: made of its options, without touching the network. Reached as ``app.state.gateway``."""
 
-    def __init__(self, options: GatewayOptions, *, environ: Mapping[str, str] = os.environ) -> None:
+    def __init__(
+        self,
+        options: GatewayOptions,
+        *,
+        environ: Mapping[str, str] = os.environ,
+        classifiers: Mapping[str, Classifier] = MappingProxyType({}),
+    ) -> None:
         self.options = options
+        self._classifiers = classifiers
         self._environ = environ
         self.safety = Profiles(options.safety, known_keys=_known_keys(options, environ))
         self.auth = Authenticator(options.auth)
@@ -69,6 +81,8 @@ class Gateway:
             environ=environ,
             accounts=accounts,
         )
+        self.checking = self._checking(options)
+        self._retired: list[Checking] = []
         self._started = False
         self.keyring: KeyRing | None = None
         if self.ledger is not None:
@@ -82,6 +96,37 @@ class Gateway:
             shared=self.shared,
             cost=self._costs(options),
         )
+
+    def _checking(self, options: GatewayOptions) -> Checking | None:
+        safety = options.safety
+        if not safety.classifiers and not safety.validation.active and not self._classifiers:
+            return None
+        from tidegate.server.checking import Checking  # only where something is checked
+
+        return Checking(safety.validation, safety.classifiers, given=self._classifiers, environ=self._environ)
+
+    def plan(self, scope: MutableMapping[str, Any], request: ChatRequest, profile: Profile) -> CheckPlan | None:
+        """What the answer to a request is checked for; ``None``: nothing.
+
+        :raises InvalidRequest: the request's own wish makes no sense.
+        """
+        asked = header(scope, b"x-tidegate-validation")
+        if asked is None and self.checking is None:
+            return None
+        wanted = False
+        if asked is not None:
+            word = asked.strip().lower()
+            if word not in (b"on", b"off"):
+                raise InvalidRequest("In the header x-tidegate-validation: write on or off.", code="unknown_value")
+            wanted = word == b"on"
+            if not wanted and self.checking is None:
+                return None
+        if self.checking is None:
+            from tidegate.server.checking import Checking
+
+            options = self.options.safety.validation
+            self.checking = Checking(options, (), given={}, environ=self._environ)
+        return self.checking.plan(request, profile, asked=wanted)
 
     def _costs(self, options: GatewayOptions) -> Costs:
         return Costs(_prices(options), lambda: self.relay.router)
@@ -152,7 +197,7 @@ class Gateway:
     def filters(self, scope: MutableMapping[str, Any]) -> bool:
         """Whether a filter may be asked for: by this request, or for all, by a key, a model or an upstream."""
         asked = header(scope, b"x-tidegate-safety") is not None
-        return asked or self._filters or bool(self.safety.of_all.rules)
+        return asked or self._filters or self.safety.of_all.on
 
     def filtered_by(self, scope: MutableMapping[str, Any], who: Principal, model: str, upstream: str = "") -> Profile:
         """The safety profile of a request: as strict as the gateway's own, its key's, those of the model and of every
@@ -173,6 +218,29 @@ class Gateway:
     def _of_models(self, model: str) -> list[str]:
         return [each.profile for each in self.options.safety.models if names((each.model,)).covers(model)]
 
+    @staticmethod
+    def scores_ready(profile: Profile) -> bool:
+        """Whether the models that a profile scores with have been read."""
+        if profile.profanity is None and profile.injection is None:
+            return True
+        from tidegate.relay import weights
+
+        return (profile.profanity is None or weights.profanity.cache_info().currsize > 0) and (
+            profile.injection is None or weights.injection.cache_info().currsize > 0
+        )
+
+    @staticmethod
+    def prepare(profile: Profile) -> None:
+        """Everything of a profile that takes time; for a thread."""
+        profile.prepare()
+        if profile.profanity is not None or profile.injection is not None:
+            from tidegate.relay import weights
+
+            if profile.profanity is not None:
+                weights.profanity()
+            if profile.injection is not None:
+                weights.injection()
+
     def reload(self, options: GatewayOptions) -> None:
         """Take over what can change while running: upstreams with their secrets, keys, and the limits of new streams.
 
@@ -182,8 +250,12 @@ class Gateway:
         """
         auth = Authenticator(options.auth)
         safety = Profiles(options.safety, known_keys=_known_keys(options, self._environ))
+        checking = self.checking if options.safety == self.options.safety else self._checking(options)
         self.relay.reload(options.upstreams, options.stream)
         self.auth, self.safety = auth, safety
+        if self.checking is not None and self.checking is not checking:
+            self._retired.append(self.checking)  # its streams go on
+        self.checking = checking
         self.admission.meters = Meters(options.limits)
         self.admission.cost = self._costs(options)
         if self.relay.accounts is not None:
@@ -195,6 +267,9 @@ class Gateway:
     async def close(self) -> None:
         """Abort every stream and close every connection to an upstream."""
         await self.relay.close()
+        for checking in (*self._retired, self.checking):
+            if checking is not None:
+                await checking.close()
         if self.shared is not None:
             await self.shared.close()
         await self.admission.spending.close()

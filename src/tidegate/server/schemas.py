@@ -63,8 +63,34 @@ def _seconds(about: str) -> Schema:
 _FINISH: Final = _or_null(_text("`stop`, `length`, `tool_calls`, `content_filter`, or a provider's own word."))
 
 _MARK: Final[Schema] = {
-    **_ours({"reason": _text(), "usage": {"const": "estimated"}}, optional=("reason", "usage")),
-    "description": "What the gateway did to this answer: why it ended it, and whether the usage is its estimate.",
+    **_ours(
+        {"reason": _text(), "usage": {"const": "estimated"}, "validation": ref("Validation")},
+        optional=("reason", "usage", "validation"),
+    ),
+    "description": "What the gateway did to this answer: why it ended it, whether the usage is its estimate, and its "
+    "verdict on the whole.",
+}
+
+_FINDINGS: Final[Schema] = {
+    "type": "array",
+    "items": _ours(
+        {
+            "check": _text("`json`, `schema`, `rule`, `finish_reason`; or `size`."),
+            "choice": _count(),
+            "detail": _text("The schema's keyword, the rule's name, the finish reason; or why it was not checked."),
+            "at": _count("Characters before the first that is no JSON."),
+            "path": _text("Where in the schema the keyword stands. Only in the answer itself."),
+        },
+        optional=("at", "path"),
+    ),
+}
+
+_VALIDATION: Final[Schema] = {
+    **_ours(
+        {"valid": _or_null({"type": "boolean"}), "failed": _FINDINGS, "unchecked": _FINDINGS},
+        optional=("failed", "unchecked"),
+    ),
+    "description": "The verdict on a whole answer. `valid` is null when nothing failed and something was not checked.",
 }
 
 _USAGE: Final = _open(
@@ -159,6 +185,7 @@ _STREAM: Final = _ours(
         "bytes_out": _count(),
         "malformed": _count("Events of the upstream that were not valid and were left out."),
         "error": _or_null(_text("The error's code.")),
+        "validation": _or_null(ref("Validation")),
         "paused": {"type": "boolean", "description": "The reader is behind, and the model server is not being read."},
         "safety": {
             "type": "array",
@@ -243,6 +270,7 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         "ChatCompletionChunk": _CHUNK,
         "Usage": _USAGE,
         "Mark": _MARK,
+        "Validation": _VALIDATION,
         "Error": _ERROR,
         "Model": _ours(
             {"id": _text(), "object": {"const": "model"}, "created": {"type": "integer"}, "owned_by": _text()}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -57,6 +57,8 @@ class StreamRecord(msgspec.Struct, frozen=True, gc=False, kw_only=True):
     error_code: str | None = None
     safety: tuple[tuple[str, str, int], ...] = ()
     """What safety rules found, in the prompt and in the answer: rule, action, how often. Never what it was."""
+    validation: dict[str, Any] | None = None
+    """The verdict on the whole answer, where one was asked for; without any of its text."""
 
 
 class StreamHook(Protocol):

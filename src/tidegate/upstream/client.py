@@ -208,7 +208,15 @@ class UpstreamClient:
         return b"".join(parts)
 
     async def fetch(
-        self, path: str, *, method: str = "GET", key: Key | None = None, limit: int = 1 << 20, timeout: float = 5.0
+        self,
+        path: str,
+        *,
+        method: str = "GET",
+        headers: Sequence[tuple[bytes, bytes]] = (),
+        body: bytes = b"",
+        key: Key | None = None,
+        limit: int = 1 << 20,
+        timeout: float = 5.0,
     ) -> tuple[ResponseHead, bytes]:
         """A small answer as a whole.
 
@@ -219,7 +227,7 @@ class UpstreamClient:
         """
         whole = _Whole(limit)
         async with asyncio.timeout(timeout):
-            exchange = await self.send(whole, method=method, path=path, key=key)
+            exchange = await self.send(whole, method=method, path=path, headers=headers, body=body, key=key)
             whole.exchange = exchange
             try:
                 return await whole.result

@@ -1,0 +1,13 @@
+"""The verdict on a whole answer."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+
+
+def upgrade() -> None:
+    op.add_column("legs", sa.Column("validation", sa.Text))
