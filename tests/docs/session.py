@@ -35,6 +35,8 @@ class Session:
             **{name: os.environ[name] for name in ("HOME", "LANG", "LD_LIBRARY_PATH") if name in os.environ},
             "PATH": f"{programs}:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
             "PYTHONUNBUFFERED": "1",
+            # What a page writes into the user's data folder is its own, and not of whoever runs the tests.
+            "XDG_DATA_HOME": str(folder / ".data"),
             **environment,
         }
         self._servers: list[subprocess.Popen[bytes]] = []
