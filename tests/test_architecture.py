@@ -65,6 +65,7 @@ ELSEWHERE = {
             "ledger/tables.py",
             "ledger/migrations/env.py",
             "ledger/migrations/versions/0001_first.py",
+            "ledger/migrations/versions/0002_unknown_figures.py",
             "ledger/migrations/versions/0003_validation.py",
         ),
         "tests/ledger/test_database.py",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import threading
 
+from hypothesis import given
+from hypothesis import strategies as st
 from sqlalchemy import select
 
 from tidegate.ledger.audit import GENESIS, HEAD, Entry, append, seal
@@ -13,6 +17,18 @@ from tidegate.ledger.tables import audit, meta
 
 def entry(number: int) -> Entry:
     return Entry(action="key.create", actor="admin", subject=f"key-{number}", detail={"b": 1, "a": "ä"}, id=str(number))
+
+
+TEXTS = st.text()
+
+
+@given(TEXTS, TEXTS, TEXTS, TEXTS, TEXTS, st.integers(), st.floats(allow_nan=False, allow_infinity=False))
+def test_a_seal_is_the_hash_of_canonical_json(
+    id_: str, action: str, actor: str, subject: str, detail: str, seq: int, at: float
+) -> None:
+    row = {"seq": seq, "id": id_, "at": at, "action": action, "actor": actor, "subject": subject, "detail": detail}
+    text = json.dumps([GENESIS, *row.values()], ensure_ascii=True, separators=(",", ":"))
+    assert seal(GENESIS, row) == hashlib.sha256(text.encode()).hexdigest()
 
 
 def test_each_record_is_sealed_with_the_one_before(database: Database) -> None:

@@ -191,7 +191,11 @@ class TestUpgrade:
         assert not {each["name"]: each for each in inspect(made.engine).get_columns("legs")}["delivered"]["nullable"]
         with made.writing() as connection:
             rows = [leg_row(1), leg_row(2, estimated=1)]
-            connection.execute(legs.insert(), [msgspec.structs.asdict(row) for row in rows])
+            late = ("validation",)
+            known = [
+                {name: value for name, value in msgspec.structs.asdict(row).items() if name not in late} for row in rows
+            ]
+            connection.execute(legs.insert(), known)
             connection.execute(begins.insert(), msgspec.structs.asdict(begun(3, "dead")))
             append(connection, [book._record(Ended(legs=[row]), again=False) for row in rows])
         with made.reading() as connection:

@@ -74,6 +74,30 @@ def test_many_entries_take_several_files_and_several_looks(tmp_path: Path, monke
     assert spool.rows == 0
 
 
+def in_memory(spool: Spool) -> bool:
+    return spool._fresh is not None
+
+
+def test_what_fits_into_memory_is_not_read_and_the_rest_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the same order, in batches, and from memory again as soon as nothing waits."""
+    monkeypatch.setattr(module, "FRESH", 3000)
+    monkeypatch.setattr(module, "READ", 1500)
+    spool = Spool(tmp_path, MIB)
+    items: list[Item] = [ended(number) for number in range(40)]
+    spool.append(items[:4])
+    before = spool.peek()
+    assert in_memory(spool)
+    spool.append(items[4:])
+    assert not in_memory(spool)
+    spool.forget(len(before))
+    assert [*before, *everything(spool)] == items
+    assert (spool.rows, spool.size) == (0, 0)
+    spool.append(items[:2])
+    assert in_memory(spool)
+    monkeypatch.setattr(Path, "open", None)
+    assert everything(spool) == items[:2]
+
+
 def test_a_full_disk_leaves_no_half_of_a_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     spool = Spool(tmp_path, MIB)
     spool.append([ended(1)])

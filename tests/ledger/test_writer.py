@@ -65,6 +65,11 @@ def assert_whole(database: Database, count: int) -> None:
         assert verify(connection).problems == []
 
 
+@pytest.mark.parametrize(("written", "seconds"), [(0, 1.0), (10, 2.0), (40, 5.0), (499, 5.0), (500, 1.0)])
+def test_transactions_gather_rows_while_there_are_some_and_not_hundreds(written: int, seconds: float) -> None:
+    assert module._pause(written) == seconds
+
+
 def test_what_is_put_is_written_and_nothing_is_left(database: Database, tmp_path: Path) -> None:
     with writing(database, tmp_path / "spool") as writer:
         for number in range(500):

@@ -12,9 +12,8 @@ import pytest
 
 from tests.fakes.gateway import until
 from tests.upstream.peer import Told, client_for, serving
+from tests.upstream.wire import Held, Shortcut
 from tidegate.errors import HeadTooLarge, StaleConnection, UpstreamCut, UpstreamFault, UpstreamProtocolError
-from tidegate.upstream.connection import Connection
-from tidegate.upstream.exchange import Straight
 
 OK = b"HTTP/1.1 200 OK\r\n"
 CHUNKED = OK + b"content-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
@@ -103,96 +102,6 @@ BAD: dict[str, tuple[bytes, type[UpstreamFault], bytes]] = {
 """Bytes on the wire before the peer closes, the error, and what of the body was handed on before it."""
 
 
-class Wire:
-    """A transport that a test holds the other end of.
-
-    :param sock: what it says it stands on.
-    """
-
-    def __init__(self, sock: socket.socket | None = None) -> None:
-        self.sock = sock
-        self.protocol: asyncio.Protocol | None = None
-        self.queued = 0
-        self.sent = b""
-        self.closing = False
-        self.aborted = False
-        self.paused = False
-
-    def write(self, data: bytes) -> None:
-        self.sent += data
-
-    def set_protocol(self, protocol: asyncio.Protocol) -> None:
-        self.protocol = protocol
-
-    def get_extra_info(self, name: str) -> socket.socket | None:
-        return self.sock if name == "socket" else None
-
-    def get_write_buffer_size(self) -> int:
-        return self.queued
-
-    def close(self) -> None:
-        self.closing = True
-
-    def abort(self) -> None:
-        self.closing = self.aborted = True
-
-    def is_closing(self) -> bool:
-        return self.closing
-
-    def pause_reading(self) -> None:
-        assert not self.paused, "asyncio does not mind; other loops do"
-        self.paused = True
-
-    def resume_reading(self) -> None:
-        self.paused = False
-
-
-class Held:
-    """A connection on a :class:`Wire`, and what its owner is told."""
-
-    def __init__(self, max_head: int = 65536, sock: socket.socket | None = None) -> None:
-        self.wire = Wire(sock)
-        self.released = 0
-        self.closed = 0
-        self.connection = Connection(
-            name="up", max_head=max_head, release=lambda _: self._release(), closed=lambda _: self._close()
-        )
-        self.wire.protocol = self.connection
-        self.connection.connection_made(self.wire)  # type: ignore[arg-type]
-
-    def _release(self) -> None:
-        self.released += 1
-
-    def _close(self) -> None:
-        self.closed += 1
-
-    def feed(self, *parts: bytes) -> None:
-        """As a loop does: nothing is read from a transport that closes."""
-        for part in parts:
-            if part and not self.wire.closing:
-                assert self.wire.protocol is not None
-                self.wire.protocol.data_received(part)
-
-    def lose(self, exc: Exception | None = None) -> None:
-        self.wire.closing = True
-        assert self.wire.protocol is not None
-        self.wire.protocol.connection_lost(exc)
-
-
-class Shortcut(Straight):
-    """Takes every read that is exactly ``known``."""
-
-    def __init__(self, known: bytes) -> None:
-        self.known = known
-        self.taken = b""
-
-    def data_received(self, data: bytes) -> None:
-        if data == self.known:
-            self.taken += TEXT
-        else:
-            self.usual.data_received(data)
-
-
 def run(case: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(asyncio.wait_for(case(), 200))
 
@@ -274,7 +183,7 @@ def test_reads_between_two_chunks_go_straight_and_all_others_to_the_connection()
 
     async def case() -> None:
         for parts in cuts(one * 4 + chunks(EVENTS, b"")):
-            held, told, shortcut = Held(), Told(), Shortcut(one)
+            held, told, shortcut = Held(), Told(), Shortcut(one, TEXT)
             exchange = held.connection.request(b"", told)
             held.feed(CHUNKED + one)
             exchange.go_straight(shortcut)
@@ -289,13 +198,13 @@ def test_going_straight_ends_when_it_is_told_and_with_the_exchange() -> None:
     one = chunks(TEXT)
 
     async def case() -> None:
-        held, told, shortcut = Held(), Told(), Shortcut(one)
+        held, told, shortcut = Held(), Told(), Shortcut(one, TEXT)
         exchange = held.connection.request(b"", told)
         held.feed(CHUNKED + one)
         exchange.go_straight(shortcut)
         held.feed(one, one)
         assert (held.wire.protocol, shortcut.taken) == (shortcut, TEXT)
-        other = Shortcut(one)
+        other = Shortcut(one, TEXT)
         exchange.go_straight(other)
         held.feed(one)
         assert (held.wire.protocol, shortcut.taken, other.taken) == (other, TEXT, TEXT)
@@ -314,7 +223,7 @@ def test_the_loss_of_the_connection_is_heard_while_reads_go_straight() -> None:
     one = chunks(TEXT)
 
     async def case() -> None:
-        held, told, shortcut = Held(), Told(), Shortcut(one)
+        held, told, shortcut = Held(), Told(), Shortcut(one, TEXT)
         exchange = held.connection.request(b"", told)
         held.feed(CHUNKED + one)
         exchange.go_straight(shortcut)

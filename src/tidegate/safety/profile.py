@@ -204,9 +204,9 @@ class Profile:
         """As strict as both: every rule of either, its stricter action, its most hiding replacement, wherever either
         looks.
         """
-        if other == self or not other.rules:
+        if other == self or not other.on:
             return self
-        if not self.rules:
+        if not self.on:
             return other
         merged = {(rule.name, rule.core): (rule, channels) for rule, channels in self.rules}
         for rule, channels in other.rules:
@@ -214,10 +214,9 @@ class Profile:
             mine = merged.get(key)
             merged[key] = (rule, channels) if mine is None else (_stricter(mine[0], rule), mine[1] | channels)
         at_cap: AtCap = "block" if "block" in (self.at_cap, other.at_cap) else "pass"
-        name = self.name if not other.on else other.name if not self.on else f"{self.name}+{other.name}"
         classifiers = tuple(dict.fromkeys((*self.classifiers, *other.classifiers)))
         return Profile(
-            name,
+            f"{self.name}+{other.name}",
             tuple(merged.values()),
             max(self.hold_cap, other.hold_cap),
             at_cap,
