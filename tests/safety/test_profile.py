@@ -10,6 +10,7 @@ from tidegate.safety import Action, Replacement, sanitize
 from tidegate.safety.profile import (
     OFF,
     Channel,
+    ModelProfile,
     Profile,
     ProfileError,
     ProfileOptions,
@@ -224,3 +225,10 @@ def test_without_their_tables_the_package_to_install_is_named(monkeypatch: pytes
     with pytest.raises(ProfileError, match=r"pip install 'tidegate\[phones\]'"):
         Profiles(SafetyOptions(phone_regions=("DE",)))
     assert said(Profiles().named("strict"), "+49 30 901820") == "[PHONE]"
+
+
+def test_a_model_may_only_have_a_profile_that_is_there() -> None:
+    good = SafetyOptions(models=(ModelProfile(model="gpt-*", profile="strict"),))
+    assert Profiles(good).use == "off"
+    with pytest.raises(ProfileError, match=r'model "gpt-\*": there is no profile of that name'):
+        Profiles(SafetyOptions(models=(ModelProfile(model="gpt-*", profile="stict"),)))
