@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import secrets
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import click
 
+from tidegate.config import load
 from tidegate.safety import Action, Hit, Machine, TextFilter
 from tidegate.safety.profile import SETS, Channel, ProfileError, Profiles
 
@@ -21,7 +23,10 @@ _TOKEN = re.compile(r" ?[A-Za-z]{1,8}| ?[^\W\d_]+|\d{1,3}| ?[^\w\s]{1,3}|\s+|_+"
 
 _COLOURS = {Action.TAG: "yellow", Action.REDACT: "green", Action.BLOCK: "red"}
 
-_profile = click.option("--profile", default="default", show_default=True, help="off, default or strict.")
+_profile = click.option("--profile", default="default", show_default=True, help="A profile's name.")
+_config = click.option(
+    "-c", "--config", "config", metavar="FILE", help="The TOML file, for its [safety] with profiles of your own."
+)
 _channel = click.option(
     "--channel",
     type=click.Choice([channel.value for channel in Channel]),
@@ -39,6 +44,7 @@ def safety() -> None:
       tidegate safety test answer.txt                 the text as a reader would get it
       grep -r . docs | tidegate safety test - --profile strict --quiet
       tidegate safety bench answer.txt                what it costs a token
+      tidegate safety test - --config tidegate.toml --profile mine
       tidegate safety rules                           every rule that comes along
     """
 
@@ -46,17 +52,18 @@ def safety() -> None:
 @safety.command("test", short_help="Show what a profile does to a text.")
 @click.argument("file")
 @_profile
+@_config
 @_channel
 @click.option("--quiet", is_flag=True, help="Only the table of what was found.")
 @click.option("--check", is_flag=True, help="Exit 1 when something was found.")
-def test(file: str, profile: str, channel: str, quiet: bool, check: bool) -> None:
+def test(file: str, profile: str, config: str | None, channel: str, quiet: bool, check: bool) -> None:
     """Show what a profile does to FILE ("-" for stdin): the text as a reader would get it, and what was found.
 
     The table has rule, action, position and length, and never the value.
     """
     text = _read(file)
     hits: list[Hit] = []
-    machine = _machine(profile, channel)
+    machine = _machine(profile, config, channel)
     if machine is not None:
         stream = TextFilter(machine, key=secrets.token_bytes(16), on_hit=hits.append)
         stream.feed(text)
@@ -92,15 +99,16 @@ def _shown(text: str, hits: list[Hit], machine: Machine | None) -> str:
 @safety.command("bench", short_help="Measure what a profile costs a token.")
 @click.argument("file")
 @_profile
+@_config
 @_channel
-def bench(file: str, profile: str, channel: str) -> None:
+def bench(file: str, profile: str, config: str | None, channel: str) -> None:
     """Measure what a profile costs on FILE ("-" for stdin), cut about as a tokenizer would."""
     text = _read(file)
     tokens = _TOKEN.findall(text)
     if not tokens:
         raise click.UsageError("the text is empty")
     began = time.process_time()
-    machine = _machine(profile, channel)
+    machine = _machine(profile, config, channel)
     ready = time.process_time() - began
     if machine is None:
         click.echo(f"{profile} has no rules for {channel}")
@@ -135,9 +143,10 @@ def rules() -> None:
             click.echo(f"  {rule.name:<44} {rule.shown}")
 
 
-def _machine(profile: str, channel: str) -> Machine | None:
+def _machine(profile: str, config: str | None, channel: str) -> Machine | None:
+    options = load(config, os.environ, require_upstream=False).safety if config is not None else None
     try:
-        found = Profiles().named(profile)
+        found = Profiles(options).named(profile)
     except ProfileError as error:
         raise click.UsageError(str(error)) from None
     return found.machine(Channel(channel))
