@@ -30,6 +30,7 @@ class Took:
 
 def way(took: Took, known: Express | None = None, answer: Any = None) -> Express | None:
     side: Any = took
+    told_of: list[Any] = []
     return express_of(
         known,
         Side(),
@@ -39,8 +40,8 @@ def way(took: Took, known: Express | None = None, answer: Any = None) -> Express
         side,
         ndjson=False,
         max_event=1 << 20,
-        ended=[].append,
-        on_bug=[].append,
+        ended=told_of.append,
+        on_bug=told_of.append,
     )
 
 
