@@ -8,6 +8,7 @@ they do not say how often real people write their numbers in other ways.
 
 from __future__ import annotations
 
+import csv
 import importlib.util
 import re
 import string
@@ -15,17 +16,19 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
+import phonenumbers
 from tests.safety.builtin.instances import instance
 
 from bench.safety.texts import code, markdown, prose, sentences
-from tidegate.safety import compile, sanitize  # noqa: A004 # as re.compile
+from tidegate.safety import Machine, compile, sanitize  # noqa: A004 # as re.compile
 from tidegate.safety.builtin.checks import entropy_of
+from tidegate.safety.builtin.phones import national
 from tidegate.safety.builtin.pii import PII
 from tidegate.safety.builtin.prefixes import PREFIXES
 from tidegate.safety.builtin.secrets import SECRETS
 from tidegate.safety.profile import Channel, Profiles
 
-__all__ = ["ordinary", "people", "secrets"]
+__all__ = ["ordinary", "people", "phones", "secrets"]
 
 SENTENCES = [
     "Please send it to {} before Friday.", "My number is {}, thanks!", "({})", "What does {} stand for?", '"{}"',
@@ -170,6 +173,46 @@ def people(each: int = 20) -> list[dict[str, object]]:
     ]
 
 
+def phones() -> list[dict[str, object]]:
+    """National telephone numbers of people that presidio-evaluator brings along, each with its country's region named.
+
+    They are made up, and a third of them no country has given out: of those nothing is expected.
+    """
+    package = importlib.util.find_spec("presidio_evaluator")
+    if package is None or package.origin is None:
+        return [{"numbers": "none: pip install --no-deps presidio-evaluator"}]
+    file = Path(package.origin).parent / "data_generator" / "raw_data" / "FakeNameGenerator.com_3000.csv"
+    by: dict[str, list[int]] = {}
+    machines: dict[str, Machine] = {}
+    random = Random(13)
+    for row in csv.DictReader(file.read_text("utf-8-sig").splitlines()):
+        region, number = row["Country"], row["TelephoneNumber"]
+        if region not in phonenumbers.SUPPORTED_REGIONS:
+            continue
+        if region not in machines:
+            machines[region] = compile([national([region])])
+        counts = by.setdefault(region, [0, 0, 0, 0])
+        counts[0] += 1
+        text = random.choice(SENTENCES).replace("{}", number, 1)
+        found = sanitize(machines[region], text, key=b"bench")
+        try:
+            valid = phonenumbers.is_valid_number(phonenumbers.parse(number, region))
+        except phonenumbers.NumberParseException:
+            valid = False
+        counts[1] += valid
+        counts[2 if valid else 3] += number not in found.text
+    rows: list[dict[str, object]] = []
+    for name, (numbers, valid, right, other) in [
+        ("all", [sum(column) for column in zip(*by.values(), strict=True)]),
+        *sorted(by.items(), key=lambda item: item[1][2] / max(item[1][1], 1))[:8],
+    ]:
+        recall = right / valid if valid else "–"
+        rows.append(
+            {"region": name, "numbers": numbers, "given out": valid, "recall": recall, "found of others": other}
+        )
+    return rows
+
+
 def secrets(each: int = 10) -> dict[str, object]:
     """Keys of every prefix rule, and of each a near miss: another beginning, or cut short."""
     random = Random(12)
@@ -200,15 +243,18 @@ def secrets(each: int = 10) -> dict[str, object]:
 
 
 def ordinary(count: int = 6000) -> list[dict[str, object]]:
-    """Hits on sentences of prose, markdown and code; e-mail addresses of authors are what they are."""
+    """Hits on sentences of prose, markdown and code. Those with an @ are set aside: mostly somebody's address stands in
+    them, and is rightly found.
+    """
     rows: list[dict[str, object]] = []
     profiles = Profiles()
-    texts = {"prose": prose(), "markdown": markdown(400_000), "code": code(300_000)}
+    texts = {"prose": prose(2_000_000), "markdown": markdown(600_000), "code": code(2_000_000)}
     for name in ("default", "strict"):
         machine = profiles.named(name).machine(Channel.OUTPUT)
         assert machine is not None
         for kind, text in texts.items():
-            every = sentences(text)[: count // 3]
+            whole = sentences(text)
+            every = [sentence for sentence in whole if "@" not in sentence][: count // 3]
             hits: dict[str, int] = {}
             for sentence in every:
                 for hit in sanitize(machine, sentence, key=b"bench").hits:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from tidegate.bench.abandonment import Abandonment
-from tidegate.bench.seed import SeedOptions, Spread, _spread, measure
+from tidegate.bench.seed import SeedOptions, Spread, _spread, added, measure
 
 OPTIONS = SeedOptions(
     streams=12,
@@ -36,6 +37,19 @@ def test_streaming_keeps_the_readers_that_blocking_loses() -> None:
     assert blocking.perceived is not None
     assert sse.perceived is not None
     assert sse.perceived.p50 < blocking.perceived.p50
+
+
+def test_what_a_profile_adds_is_measured_on_the_same_readers() -> None:
+    """The events once more, through a gateway with it."""
+    options = replace(OPTIONS, readers=8, safety="strict", abandonment=Abandonment(slope=0.0, distraction=0.0))
+    told: list[str] = []
+    *others, sse = asyncio.run(measure(options, lambda title, done, total: told.append(title)))
+    assert [way.filtered for way in others] == [None, None]
+    assert sse.filtered is not None
+    assert (sse.filtered.profile, sse.filtered.readers) == ("strict", 8)
+    assert abs(sse.filtered.total) < 1.0
+    assert told[-1].endswith(", strict")
+    assert added("strict", [], []) is None
 
 
 def test_a_spread_of_one_value_is_that_value_and_of_none_nothing() -> None:

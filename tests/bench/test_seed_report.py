@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tidegate.bench.seed import SeedOptions, Spread, WayResult
+from tidegate.bench.seed import Filtered, SeedOptions, Spread, WayResult
 from tidegate.bench.seed_report import NOTES, PUBLISHED, document, interval, sources, table
 
 
@@ -89,3 +89,15 @@ def test_the_interval_holds_the_share(part: int, whole: int) -> None:
     low, high = interval(part, whole)
     assert 0.0 <= low <= part / whole <= high <= 1.0
     assert high - low < 0.65
+
+
+def test_what_a_filter_adds_stands_beside_what_is_published_for_gates() -> None:
+    """Only where it was measured."""
+    filtered = Filtered(profile="strict", readers=40, total=0.0042, ttft=0.0261)
+    through = [*RESULTS[:-1], replace(RESULTS[-1], filtered=filtered)]
+    text = table(through, SeedOptions())
+    assert "added by the filter `strict`" in text
+    assert "+0.42%, TTFT +26 ms" in text
+    assert "10-15%" in text
+    assert "added by the filter" not in table(RESULTS, SeedOptions())
+    assert document(through, SeedOptions())["ways"]["sse"]["filtered"]["total"] == 0.0042

@@ -27,6 +27,22 @@ def test_stdin_and_another_profile(command: Command) -> None:
     assert result.stdout == "Mail [EMAIL], or call [PHONE].\n"
 
 
+@pytest.mark.parametrize("do", ["test", "bench"])
+def test_a_profile_of_ones_own_is_read_from_the_configuration(command: Command, tmp_path: Path, do: str) -> None:
+    """It needs no upstream; without the file the profile is not known."""
+    file = tmp_path / "tidegate.toml"
+    file.write_text('[safety.profile.mine]\nrules = ["phone"]\n')
+    result = command("safety", do, "-", "--config", str(file), "--profile", "mine", stdin=TEXT)
+    assert result.exit_code == 0
+    if do == "test":
+        assert result.stdout == "Mail bob@example.com, or call [PHONE].\n"
+    else:
+        assert "rules     1," in result.stdout
+    unknown = command("safety", do, "-", "--profile", "mine", stdin=TEXT)
+    assert unknown.exit_code == 2
+    assert "there are off, default, strict" in unknown.output
+
+
 def test_the_value_is_nowhere_when_it_is_quiet(command: Command) -> None:
     result = command("safety", "test", "-", "--quiet", stdin=TEXT)
     assert "bob" not in result.output

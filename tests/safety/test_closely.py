@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 
-from tests.safety.random_rules import even
-from tidegate.safety import Machine, Rule, TextFilter, compile, sanitize  # noqa: A004
+from tests.safety.oracle import expected
+from tests.safety.random_rules import compiled, even, filtered
+from tests.safety.random_rules import rules as random_rules
+from tidegate.safety import Machine, Replacement, Rule, TextFilter, compile, sanitize  # noqa: A004
 
 
 def both_ways(machine: Machine, text: str) -> str:
@@ -89,3 +93,23 @@ def test_a_validator_that_says_no_frees_the_text_as_soon_as_nothing_can_follow(e
     assert stream.feed(ending) + stream.close() == "23" + ending
     alone = TextFilter(compile([Rule(name="n", core="1", validate=even)]), key=b"k")
     assert alone.feed("1") == "1"
+
+
+def test_who_waited_with_a_beginning_that_is_swallowed_inherits_what_is_certain() -> None:
+    """The match before it ends between them, and whatever comes can only make the younger's longer."""
+    rules = [Rule(name="x", core="xa{2}(?:a*!)?", replacement=Replacement.HASH), Rule(name="a", core="aa+")]
+    machine = compile(rules)
+    for cut in (["xaaaaa b"], list("xaaaaa b")):
+        out, hits, _ = filtered(machine, cut)
+        assert hits == [(0, 3, "x"), (3, 6, "a")]
+        assert out.endswith("[A] b")
+
+
+def test_who_joined_after_the_last_match_inherits_nothing() -> None:
+    """A case that a search found, by the oracle."""
+    random = Random(27494768)
+    given, cap = random_rules(random), random.choice([2, 3, 5, 8, 13])
+    whole = "a    aaaa1aaaaaa-a1a1a1a1a1a1a1a1   a-1b 1 a"
+    wanted = [(start, end, f"r{rule}") for start, end, rule in expected(given, whole, cap)]
+    for cut in ([whole], list(whole)):
+        assert filtered(compiled(given, cap), cut)[1] == wanted

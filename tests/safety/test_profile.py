@@ -11,6 +11,7 @@ from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import (
     OFF,
     Channel,
+    ModelProfile,
     Profile,
     ProfileError,
     ProfileOptions,
@@ -289,3 +290,10 @@ def test_a_classifier_that_is_not_there_is_named(
 def test_a_classifier_looks_at_answers_only() -> None:
     with pytest.raises(ProfileError, match='where has "input"; there are output, reasoning, tool-arguments'):
         Profiles(SafetyOptions(classifiers=(ClassifierOptions(name="a", where=("input",)),)))
+
+
+def test_a_model_may_only_have_a_profile_that_is_there() -> None:
+    good = SafetyOptions(models=(ModelProfile(model="gpt-*", profile="strict"),))
+    assert Profiles(good).use == "off"
+    with pytest.raises(ProfileError, match=r'model "gpt-\*": there is no profile of that name'):
+        Profiles(SafetyOptions(models=(ModelProfile(model="gpt-*", profile="stict"),)))

@@ -8,7 +8,7 @@ import re
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -19,6 +19,7 @@ __all__ = ["gateway", "simulator"]
 
 _READY: Final = re.compile(r" is ready: (http://\S+)")
 _PATIENCE: Final = 30.0
+_NONE: Final[Mapping[str, str]] = {}
 
 
 @asynccontextmanager
@@ -29,21 +30,24 @@ async def simulator() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def gateway(upstream: str) -> AsyncIterator[tuple[str, int]]:
-    """``tidegate serve`` in front of ``upstream``, with its defaults; its URL and process id."""
+async def gateway(upstream: str, *, safety: str = "") -> AsyncIterator[tuple[str, int]]:
+    """``tidegate serve`` in front of ``upstream``, with its defaults; its URL and process id.
+
+    :param safety: the safety profile of every request.
+    """
     arguments = ["serve", "--port", "0", "--upstream", upstream, "--log-format", "json"]
-    async with _command(arguments) as found:
+    async with _command(arguments, {"TIDEGATE_SAFETY__USE": safety} if safety else {}) as found:
         yield found
 
 
 @asynccontextmanager
-async def _command(arguments: Sequence[str]) -> AsyncIterator[tuple[str, int]]:
-    """Our own command, told by nothing but its arguments.
+async def _command(arguments: Sequence[str], settings: Mapping[str, str] = _NONE) -> AsyncIterator[tuple[str, int]]:
+    """Our own command, told by nothing but its arguments and ``settings``.
 
     :raises GatewayFault: it did not start.
     """
     environ = {name: value for name, value in os.environ.items() if not name.startswith("TIDEGATE_")}
-    environ["LLM_API_KEY"] = "none"
+    environ |= {"LLM_API_KEY": "none", **settings}
     with tempfile.TemporaryDirectory() as folder:
         said = Path(folder) / "output"
         with said.open("wb") as output:

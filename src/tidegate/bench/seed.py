@@ -7,7 +7,7 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
-from statistics import quantiles
+from statistics import median, quantiles
 from time import monotonic
 
 from tidegate.bench.abandonment import Abandonment, Reader, readers
@@ -23,7 +23,7 @@ from tidegate.upstream.client import UpstreamClient
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.wire.openai_chat import encode_json
 
-__all__ = ["SeedOptions", "Spread", "WayResult", "measure"]
+__all__ = ["Filtered", "SeedOptions", "Spread", "WayResult", "measure"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +46,8 @@ class SeedOptions:
     """A Chromium in whose windows the gateway's page is asked the same, if there is one."""
     pages: int = 10
     """How often, for each way."""
+    safety: str = ""
+    """A safety profile through which the same readers get their events once more; empty: they do not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,18 @@ class Spread:
     p10: float
     p50: float
     p90: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filtered:
+    """What a safety profile adds: medians over the readers who stayed to the end with it and without."""
+
+    profile: str
+    readers: int
+    total: float
+    """Share of the time until the answer was whole."""
+    ttft: float
+    """Seconds."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +92,8 @@ class WayResult:
     """That the answers would have had."""
     tokens_saved: int
     """That the model did not have to make, because a reader had left."""
+    filtered: Filtered | None = None
+    """What a safety profile adds to this way."""
     painted: Spread | None = None
     """Perceived latency as pages in a browser measured it; nobody leaves there."""
     pages: int = 0
@@ -114,11 +130,37 @@ async def measure(options: SeedOptions, tell: Callable[[str, int, int], None]) -
         upstream = await stack.enter_async_context(simulator())
         for way in WAYS:
             async with gateway(upstream) as (url, pid):
-                result = await _one_way(way, people, url, pid, upstream, options, tell)
+                result, seats = await _one_way(way, people, url, pid, upstream, options, tell)
                 if browser is not None:
                     result = await _in_pages(result, way, people[: options.pages], browser, url, tell)
-                results.append(result)
+            if options.safety and way.kind == "sse":
+                named = replace(way, title=f"{way.title}, {options.safety}")
+                async with gateway(upstream, safety=options.safety) as (url, pid):
+                    _, others = await _one_way(named, people, url, pid, upstream, options, tell)
+                result = replace(result, filtered=added(options.safety, seats, others))
+            results.append(result)
     return results
+
+
+def added(profile: str, without: Sequence[Seat], through: Sequence[Seat]) -> Filtered | None:
+    """Reader by reader, of those who stayed to the end both times; ``None`` when there are none."""
+    whole = {seat.reader.number: seat for seat in without if seat.end == "complete"}
+    pairs = [
+        (whole[seat.reader.number], seat) for seat in through if seat.end == "complete" and seat.reader.number in whole
+    ]
+    if not pairs:
+        return None
+    return Filtered(
+        profile=profile,
+        readers=len(pairs),
+        total=median(_took(late.ended_at, late) / _took(soon.ended_at, soon) - 1 for soon, late in pairs),
+        ttft=median(_took(late.first_at, late) - _took(soon.first_at, soon) for soon, late in pairs),
+    )
+
+
+def _took(moment: float | None, seat: Seat) -> float:
+    assert moment is not None
+    return moment - seat.requested_at
 
 
 async def _in_pages(
@@ -142,7 +184,7 @@ async def _one_way(
     upstream: str,
     options: SeedOptions,
     tell: Callable[[str, int, int], None],
-) -> WayResult:
+) -> tuple[WayResult, list[Seat]]:
     client = UpstreamClient(
         UpstreamOptions(name="gateway", base_url=url, trust_env=False, max_connections=options.streams)
     )
@@ -164,7 +206,7 @@ async def _one_way(
     finally:
         await client.close()
         await far_end.close()
-    return _result(way, seats, {tag: truth["tokens"] for tag, truth in truths.items()}, memory.peak)
+    return _result(way, seats, {tag: truth["tokens"] for tag, truth in truths.items()}, memory.peak), seats
 
 
 async def _sit(client: UpstreamClient, way: Way, reader: Reader, tag: str, screen: Screen) -> Seat:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from tidegate.bench.pages import AT_ONCE
-from tidegate.bench.seed import SeedOptions, Spread, WayResult
+from tidegate.bench.seed import Filtered, SeedOptions, Spread, WayResult
 
 __all__ = ["NOTES", "PUBLISHED", "Published", "document", "interval", "sources", "table"]
 
@@ -100,6 +100,7 @@ def table(results: Sequence[WayResult], options: SeedOptions) -> str:
         ["peak memory MB", *(f"{result.peak_rss / 1e6:.0f}" for result in results)],
         ["  published", *(f"{PUBLISHED[result.way].memory}" for result in results)],
         ["total ms, p10-p90", *(_range(result.total) for result in results)],
+        *_filter_rows(results),
         ["cancelled", *(f"{result.cancelled:.1%}" for result in results)],
         ["  out of patience", *(f"{result.impatient / result.readers:.1%}" for result in results)],
         ["tokens saved by it", *(_saved(result) for result in results)],
@@ -110,6 +111,20 @@ def table(results: Sequence[WayResult], options: SeedOptions) -> str:
     lines += [_row(row, widths) for row in rows]
     notes = [*NOTES, *sources(results, options)]
     return f"{_conditions(options)}\n\n" + "\n".join(lines) + "\n\n" + "\n".join(map(_wrapped, notes))
+
+
+def _filter_rows(results: Sequence[WayResult]) -> list[list[str]]:
+    profile = next((result.filtered.profile for result in results if result.filtered is not None), "")
+    if not profile:
+        return []
+    return [
+        [f"added by the filter `{profile}`", *(_added(result.filtered) for result in results)],
+        ["  published (compliance gates)", *("10-15%" if result.filtered is not None else "" for result in results)],
+    ]
+
+
+def _added(filtered: Filtered | None) -> str:
+    return "" if filtered is None else f"{filtered.total:+.2%}, TTFT {filtered.ttft * 1e3:+.0f} ms"
 
 
 def _browser_rows(results: Sequence[WayResult]) -> list[list[str]]:

@@ -84,6 +84,13 @@ _BROWSERS = ("chromium", "google-chrome", "chrome")
 @click.option(
     "--pages", default=10, show_default=True, type=click.IntRange(2, 50), help="Asked in the browser, for each way."
 )
+@click.option(
+    "--safety",
+    default="strict",
+    show_default=True,
+    metavar="PROFILE|none",
+    help="A safety profile, through which the events are delivered once more.",
+)
 @JSON_FILE
 @click.option(
     "--plot",
@@ -105,6 +112,7 @@ def seed(
     number: int,
     browser: str,
     pages: int,
+    safety: str,
     json_file: str | None,
     plot_file: Path | None,
     quiet: bool,
@@ -150,6 +158,7 @@ def seed(
         screen_name=screen_name,
         browser=_program(browser),
         pages=min(pages, readers),
+        safety="" if safety == "none" else safety,
     )
     results = run_loop(_seed(options, quiet or json_file == "-"))
     _write(results, options, json_file, plot_file)

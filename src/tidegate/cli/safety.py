@@ -27,8 +27,10 @@ _TOKEN = re.compile(r" ?[A-Za-z]{1,8}| ?[^\W\d_]+|\d{1,3}| ?[^\w\s]{1,3}|\s+|_+"
 
 _COLOURS = {Action.TAG: "yellow", Action.REDACT: "green", Action.BLOCK: "red"}
 
-_profile = click.option("--profile", default="default", show_default=True, help="off, default or strict.")
-_config = click.option("-c", "--config", "config", metavar="FILE", help="Where profiles of your own stand.")
+_profile = click.option("--profile", default="default", show_default=True, help="A profile's name.")
+_config = click.option(
+    "-c", "--config", "config", metavar="FILE", help="The TOML file, for its [safety] with profiles of your own."
+)
 _channel = click.option(
     "--channel",
     type=click.Choice([channel.value for channel in Channel]),
@@ -42,12 +44,12 @@ _channel = click.option(
 def safety() -> None:
     """See what a safety profile does to a text, what it costs, and which rules there are.
 
-      \b
-        tidegate safety test answer.txt                 the text as a reader would get it
-        grep -r . docs | tidegate safety test - --profile strict --quiet
-        tidegate safety test prompt.txt --channel input --profile mine --config tidegate.toml
-    tidegate safety bench answer.txt                what it costs a token
-        tidegate safety rules                           every rule that comes along
+    \b
+      tidegate safety test answer.txt                 the text as a reader would get it
+      grep -r . docs | tidegate safety test - --profile strict --quiet
+      tidegate safety test prompt.txt --channel input --profile mine --config tidegate.toml
+      tidegate safety bench answer.txt                what it costs a token
+      tidegate safety rules                           every rule that comes along
     """
 
 

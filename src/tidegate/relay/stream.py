@@ -40,18 +40,15 @@ from tidegate.relay.body import Redactor, text_bytes
 from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing, reason_of
-from tidegate.relay.express import Express, LimitedExpress
+from tidegate.relay.express import Express
 from tidegate.relay.intake import Intake
-from tidegate.relay.lane import SseLane
 from tidegate.relay.leg import Leg, Told, Tried
 from tidegate.relay.lifecycle import Lifecycle, Reason, State, Step, reason_of_finish
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers, Output
 from tidegate.relay.request import Request
-from tidegate.relay.rewrite import RewriteLane
-from tidegate.relay.rewrite_express import LimitedRewriteExpress, RewriteExpress
-from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
+from tidegate.relay.ways import express_of
 from tidegate.safety.chat import ChatFilter
 from tidegate.telemetry.log import place_of
 from tidegate.upstream.exchange import Exchange, ResponseHead
@@ -410,51 +407,24 @@ class Stream:
 
     def _go_express(self) -> None:
         """Reads of the shape that the lane has learnt need not come here."""
-        lane, write = self._intake.lane, self._out.write_framed
         known = self._express
-        if isinstance(lane, RewriteLane):
-            self._go_rewriting(lane)
-            return
-        if write is None or not isinstance(lane, SseLane) or (known is not None and known.template is lane.template):
-            return
-        kind = Express if self._allowance is None else LimitedExpress
-        self._express = kind(
+        found = express_of(
+            known,
             self,
-            lane,
+            self._intake,
             self.answer,
             self.timing,
             self._out,
             ndjson=self.framing is Framing.NDJSON,
             max_event=self._options.max_event_bytes,
-            redact=self._intake.redact,
-            write=write,
-            direct=self._out.direct,
-        )
-        self._leg.go_straight(self._express)
-
-    def _go_rewriting(self, lane: RewriteLane) -> None:
-        """The same through a filter."""
-        write, known = self._out.write_framed, self._express
-        if write is None or lane.stream is None or lane.shape is NEVER:
-            return
-        if known is not None and known.template is lane.shape:
-            return
-        rewrite = RewriteExpress if self._allowance is None else LimitedRewriteExpress
-        self._express = rewrite(
-            self,
-            lane,
-            self.answer,
-            self.timing,
-            self._out,
-            ndjson=self.framing is Framing.NDJSON,
-            max_event=self._options.max_event_bytes,
-            redact=self._intake.redact,
-            write=write,
-            direct=self._out.direct,
+            limited=self._allowance is not None,
             ended=self._on_blocked,
             on_bug=self.on_bug,
         )
-        self._leg.go_straight(self._express)
+        if found is known or found is None:
+            return
+        self._express = found
+        self._leg.go_straight(found)
 
     def _on_blocked(self, out: bytes) -> None:
         """A rule has ended a choice on the express path, which ends with it."""

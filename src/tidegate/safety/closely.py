@@ -71,12 +71,11 @@ class Candidate:
         while merged:
             start, joined = merged.popleft()
             best = [each for each in self.best if each[0] > joined]
-            if self.state is None and not best and self.outgrown is None:
+            if self.state is None and not best:
                 continue  # it joined after the last match, and no further one will come
             heir = Candidate(start, self.state)
             heir.best = best
             heir.merged = merged or None
-            heir.outgrown = self.outgrown
             if self.certain and best:
                 heir.certain, heir.anchor = True, self.anchor
             return heir
@@ -360,22 +359,19 @@ class CloseLook:
         self._tell(hit)
 
     def _give_up(self, one: Candidate, end: int, number: int) -> None:
-        """It may have become a match, and is too long to wait for: what is certain of it is replaced, nothing else
-        leaves.
+        """It may have become a match, and is too long to wait for: nothing of it leaves but a label that has left.
+
+        It is the first whose turn it is: whatever began before it would have outgrown the cap before it, or has ended.
         """
         if one.committed >= 0:
             self._finish(one)
-        elif one.certain:
-            until, rule = one.best[-1]
-            self._match(one.start, until, self._machine.rules[rule])
         else:
             self._pass_until(one.start)
-        if self.blocked is None:
-            name = self._machine.rules[number].name
-            digest = self._hash(self._value(one.anchor, end)).hexdigest()
-            hit = Hit(name, Action.BLOCK, one.anchor, end - one.anchor, digest)
-            self._block(hit)
-            self._tell(hit)
+        name = self._machine.rules[number].name
+        digest = self._hash(self._value(one.anchor, end)).hexdigest()
+        hit = Hit(name, Action.BLOCK, one.anchor, end - one.anchor, digest)
+        self._block(hit)
+        self._tell(hit)
 
     def _commit(self, one: Candidate, number: int) -> None:
         rule = self._machine.rules[number]
