@@ -12,7 +12,7 @@ from structlog.testing import capture_logs
 from tests.e2e.test_checks import Flagging, answer, checked, content, finish, framings, reading
 from tests.e2e.test_safety import both
 from tests.fakes.gateway import run, until
-from tests.fakes.reader import Reader, request_bytes
+from tests.fakes.reader import Reader, ask, request_bytes
 from tests.relay.streams import chunk
 from tidegate.safety.profile import ProfileOptions, SafetyOptions
 
@@ -118,7 +118,7 @@ def test_observed_verdicts_are_counted_and_change_nothing() -> None:
                     reader = await answer(rig, "sse")
                 assert reader.text == "".join(SENTENCES)
                 await rig.ended()
-                assert streams[0].hits == {"classifier:mine": 1}
+                assert streams[0].hits == {("classifier:mine", "tag"): 1}
         verdicts = [log for log in logs if log["event"] == "safety.verdict"]
         assert [(log["classifier"], log["label"], log["score"]) for log in verdicts] == [("mine", "rude", 0.9)]
         assert "bad" not in repr(logs)
@@ -246,6 +246,9 @@ def test_a_prompt_that_means_to_overrule_is_refused_or_noted(word: Any, status: 
                     assert reader.error is not None
                     assert (reader.error["code"], reader.error["param"]) == ("prompt_injection", "messages")
                 assert (await answer(rig, "sse")).text == "Fine"
+                action = "block" if status == 400 else "tag"
+                counted = f'tidegate_safety_hits_total{{action="{action}",rule="prompt-injection"}} 1.0'
+                assert counted in (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
         noted = [log for log in logs if log["event"] == "safety.injection"]
         assert [log["refused"] for log in noted] == [status == 400]
         assert "Ignore" not in repr(logs)

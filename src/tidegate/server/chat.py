@@ -194,7 +194,7 @@ async def _checked(
     :raises InvalidRequest: it does not.
     """
     if safety.injection is not None:
-        await _suspected(request, safety.injection, who)
+        await _suspected(request, safety.injection, who, hits)
     machine = safety.machine(Channel.INPUT)
     if machine is None:
         return request
@@ -215,8 +215,8 @@ async def _checked(
         await asyncio.sleep(0)
 
 
-async def _suspected(request: ChatRequest, score: Score, who: Principal) -> None:
-    """The prompt's score for prompt injection.
+async def _suspected(request: ChatRequest, score: Score, who: Principal, hits: dict[tuple[str, str], int]) -> None:
+    """The prompt's score for prompt injection. One that counts is among the ``hits``.
 
     :raises InvalidRequest: it is too high, and the profile refuses such a prompt.
     """
@@ -233,6 +233,7 @@ async def _suspected(request: ChatRequest, score: Score, who: Principal) -> None
         await asyncio.sleep(0)
     if found < score.threshold:
         return
+    hits["prompt-injection", "block" if score.strict else "tag"] = 1
     _log.info("safety.injection", client=who.id, score=round(found, 3), refused=score.strict)
     if score.strict:
         raise InvalidRequest(
