@@ -23,7 +23,7 @@ function Page() {
           <a href="#chat" aria-current={streams ? undefined : "page"}>Chat</a>
           <a href="#streams" aria-current={streams ? "page" : undefined}>Streams</a>
         </nav>
-        <label>Key <input type="password" autocomplete="off" placeholder="tg-… where one is needed" value={key}
+        <label>Key <input type="password" autocomplete="off" placeholder="tg-… if needed" value={key}
           onChange={(event) => {
             setKey(event.currentTarget.value.trim());
             change(event.currentTarget.value.trim());
