@@ -43,6 +43,7 @@ def waits(**facts: Any) -> Waits:
         ({"last_in": 690.0}, (700.0, Due.TOTAL)),
         ({"grace_at": 107.0}, (107.0, Due.GRACE)),
         ({"grace_at": 900.0}, (700.0, Due.TOTAL)),
+        ({"checking": True, "grace_at": 107.0}, (700.0, Due.TOTAL)),
         ({"paused_at": 106.0}, (166.0, Due.STALL)),
         ({"paused_at": 690.0}, (700.0, Due.TOTAL)),
         ({"paused_at": 690.0, "closing": True}, (750.0, Due.STALL)),

@@ -16,8 +16,11 @@ from tidegate.relay.endings import (
     end_marker,
     error_body,
     error_event,
+    filtered,
+    filtered_json,
     reason_of,
     soft_stop,
+    validation_event,
 )
 from tidegate.relay.lifecycle import Reason
 
@@ -99,4 +102,39 @@ def test_one_body_that_was_soft_stopped_says_so(reported: bool) -> None:
     assert whole["choices"][0]["message"]["content"] == "a"
     assert whole["tidegate"] == {"reason": "soft_stop"} | ({} if reported else {"usage": "estimated"})
     assert whole["usage"]["completion_tokens"] == (9 if reported else 1)
+    assert "tidegate" not in json.loads(completion_json(answer))
+
+
+@pytest.mark.parametrize("usage_chunk", [False, True])
+def test_an_answer_that_a_classifier_ended_finishes_every_choice_that_has_not_been_seen_to(usage_chunk: bool) -> None:
+    answer = answered(ROLE, chunk({"content": "a"}), chunk({"content": "b"}, index=1), chunk({}, "stop", index=1))
+    out = filtered(answer, Framing.SSE, finished={1}, usage_chunk=usage_chunk, model="m", created=1)
+    ended = said(out.removesuffix(b"data: [DONE]\n\n"))
+    assert [(choice["index"], choice["finish_reason"]) for choice in ended[0]["choices"]] == [(0, "content_filter")]
+    assert ended[0]["tidegate"] == {"reason": "filtered", "usage": "estimated"}
+    assert len(ended) == 1 + usage_chunk
+    assert ended[-1]["usage"]["completion_tokens"] == 2
+
+
+def test_before_the_first_chunk_the_first_choice_is_ended() -> None:
+    out = filtered(answered(), Framing.NDJSON, finished=set(), usage_chunk=False, model="m", created=7)
+    (ended,) = said(out, ndjson=True)
+    assert (ended["model"], ended["created"], ended["choices"][0]["index"]) == ("m", 7, 0)
+
+
+def test_the_verdict_on_the_answer_is_a_chunk_without_choices() -> None:
+    (event,) = said(validation_event(answered(ROLE), Framing.SSE, {"valid": True}))
+    assert (event["choices"], event["tidegate"]) == ([], {"validation": {"valid": True}})
+
+
+def test_one_body_that_a_classifier_ended_says_nothing_of_what_was_said() -> None:
+    body = json.loads(filtered_json(answered(ROLE, chunk({"content": "bad"}), collect=True)))
+    assert "bad" not in json.dumps(body)
+    assert body["choices"][0]["finish_reason"] == "content_filter"
+    assert body["tidegate"] == {"reason": "filtered"}
+
+
+def test_one_body_tells_the_verdict_where_the_reader_is_told() -> None:
+    answer = answered(ROLE, chunk({"content": "a"}), collect=True)
+    assert json.loads(completion_json(answer, verdict={"valid": False}))["tidegate"] == {"validation": {"valid": False}}
     assert "tidegate" not in json.loads(completion_json(answer))

@@ -145,3 +145,9 @@ def test_cost_is_linear_in_steps() -> None:
 )
 def test_what_makes_it_impossible(text: str, at: int) -> None:
     assert JsonPrefix().feed(text) == at
+
+
+def test_an_escape_may_be_cut_in_the_middle() -> None:
+    prefix = JsonPrefix()
+    assert [prefix.feed(piece) for piece in ('"a\\', "n", "\\", "u00", 'e9"')] == [None] * 5
+    assert prefix.complete

@@ -49,14 +49,8 @@ _plain = PLAIN.fullmatch
 _write = os.write
 
 
-class _NoSocket:
-    """Where nothing may be written past the server."""
-
-    def is_closing(self) -> bool:
-        return True
-
-
-_NO_SOCKET: Final = Direct(-1, _NoSocket())
+_NO_SOCKET: Final = Direct(-1, None)
+"""Always ``behind``: nothing may be written past the server."""
 
 
 class Incoming(Protocol):
