@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.blocks import blocks_of
+from tests.fakes.child import end
 from tests.fakes.gateway import Rig, rig, run, simulator_options, until
 from tests.fakes.ports import unused_port
 from tests.fakes.reader import Reader, ask, request_bytes
@@ -108,14 +109,7 @@ async def running(proxy: Proxy, folder: Path, gate: Rig) -> AsyncIterator[int]:
             await asyncio.sleep(0.025)
         yield port
     finally:
-        try:
-            process.terminate()  # killed, nginx would leave its workers behind
-            await asyncio.wait_for(process.wait(), 60)
-        except ProcessLookupError:
-            pass
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process)
 
 
 @every

@@ -9,10 +9,10 @@ from pathlib import Path
 from sqlalchemy import select
 
 from tests.e2e.faces import both
-from tests.e2e.test_calls import COMPLETIONS, EMBEDDINGS, JSON, MULTIPART, RESPONSES, last_error, post, stream
+from tests.e2e.test_calls import COMPLETIONS, EMBEDDINGS, JSON, MULTIPART, RESPONSES, last_error, stream
 from tests.fakes.gateway import Rig, rig, run, until
 from tests.fakes.limited import bearing, gate
-from tests.fakes.reader import Reader, ask, request_bytes
+from tests.fakes.reader import Reader, ask, post, request_bytes
 from tests.wire.test_multipart import form
 from tidegate.ledger.database import Database
 from tidegate.ledger.options import LedgerOptions

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.faces import both
 from tests.fakes.gateway import gateway, rig, run, simulator_options, until, upstream
 from tests.fakes.limited import bearing
-from tests.fakes.reader import Reader, ask, request_bytes
+from tests.fakes.reader import Reader, ask, post, request_bytes
 from tests.upstream.peer import serving
 from tests.wire.test_multipart import form
 from tidegate.policy.keys import hash_key, new_key
@@ -32,17 +32,6 @@ JSON = {"content-type": "application/json"}
 
 def stream(model: str = "sim/default", **fields: Any) -> dict[str, Any]:
     return {"model": model, "prompt": "Why?", "input": "Why?", "stream": True, **fields}
-
-
-async def post(port: int, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> Reader:
-    reader = await Reader.connect(port)
-    try:
-        reader.send(request_bytes(path, body, headers, method))
-        await reader.head()
-        await reader.rest()
-    finally:
-        await reader.close()
-    return reader
 
 
 def last_error(reader: Reader) -> dict[str, Any]:

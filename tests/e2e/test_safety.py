@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -104,6 +105,11 @@ def tokens_of(stream: Stream) -> int:
     return stream.answer.tokens
 
 
+def says(told: str, value: str) -> bool:
+    """Whether a value stands in what was told. Inside of an id, a digest or a time its digits are chance."""
+    return re.search(rf"(?<![0-9a-f.]){re.escape(value)}(?![0-9a-f.])", told) is not None
+
+
 def text_of(reader: Reader, framing: str) -> str:
     return json.loads(reader.body)["choices"][0]["message"]["content"] if framing == "json" else reader.text
 
@@ -120,9 +126,10 @@ def test_what_a_profile_redacts_never_reaches_the_reader(fast: bool, framing: st
                 record = await rig.ended()
             assert text_of(reader, framing) == CLEAN
             assert (record.reason, record.tokens) == ("stop", len(TEXTS))
-            for leak in (b"6789", b"bob", b"ple.com"):
-                assert leak not in reader.body
-                assert leak.decode() not in json.dumps(lines, default=str)
+            told = json.dumps(lines, default=str)
+            for leak in ("6789", "bob", "ple.com"):
+                assert leak.encode() not in reader.body
+                assert not says(told, leak)
             hits = [line for line in lines if line["event"] == "safety.hit"]
             assert [(hit["rule"], hit["action"], hit["channel"]) for hit in hits] == [
                 ("ssn", "redact", "output"),
@@ -264,7 +271,7 @@ def test_what_was_found_is_counted_in_metrics_in_the_stream_and_in_the_ledger(fa
             metrics = (await ask(rig.port, "/metrics", None, method="GET")).body.decode()
             assert 'tidegate_safety_hits_total{action="redact",rule="email"} 2.0' in metrics
             assert 'tidegate_safety_hits_total{action="tag",rule="ssn"} 1.0' in metrics
-            assert "6789" not in metrics + json.dumps(ended)
+            assert not says(metrics + json.dumps(ended), "6789")
             ledger = rig.gateway.ledger
             assert ledger is not None
 

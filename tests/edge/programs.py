@@ -12,6 +12,7 @@ import trustme
 from click.testing import CliRunner
 
 from tests.docs.test_proxies import _environment, _program
+from tests.fakes.child import end
 from tests.fakes.ports import unused_port
 from tidegate.cli import cli
 
@@ -86,11 +87,4 @@ async def running(program: str, gateway_port: int, folder: Path, *, tls: bool = 
             await asyncio.sleep(0.05)
         yield port
     finally:
-        try:
-            process.terminate()
-            await asyncio.wait_for(process.wait(), 60)
-        except ProcessLookupError:
-            pass
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        await end(process)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from tidegate.relay.downstream import Direct, Reader
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import Reader
 
 __all__ = ["Written"]
 

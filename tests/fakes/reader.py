@@ -11,7 +11,7 @@ from typing import Any
 
 from tidegate.wire.sse import SseDecoder
 
-__all__ = ["Reader", "ask", "request_bytes"]
+__all__ = ["Reader", "ask", "post", "request_bytes"]
 
 
 def request_bytes(
@@ -161,10 +161,16 @@ async def ask(
     port: int, path: str, body: Any, headers: Mapping[str, str] | None = None, method: str = "POST"
 ) -> Reader:
     """One request and its whole response, on a connection of its own."""
+    return await post(port, path, b"" if body is None else json.dumps(body).encode(), headers, method)
+
+
+async def post(
+    port: int, path: str, body: bytes, headers: Mapping[str, str] | None = None, method: str = "POST"
+) -> Reader:
+    """The same with a body as it stands."""
     reader = await Reader.connect(port)
     try:
-        data = b"" if body is None else json.dumps(body).encode()
-        reader.send(request_bytes(path, data, headers, method))
+        reader.send(request_bytes(path, body, headers, method))
         await reader.head()
         await reader.rest()
     finally:

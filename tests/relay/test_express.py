@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from tests.relay.streams import ROLE, STOP, chunk, sse, sse_lane
 from tidegate.relay.answer import Answer
-from tidegate.relay.downstream import Direct
+from tidegate.relay.direct import Direct
 from tidegate.relay.express import Express, LimitedExpress, _line
 from tidegate.relay.lane import SseLane
 from tidegate.relay.timing import Timing

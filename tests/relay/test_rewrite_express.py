@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from tests.relay.streams import ROLE, STOP, chunk, said, sse
 from tests.relay.test_express import SECRET, Secret, Side, Transport, framed, free, take, token
 from tests.relay.test_rewrite import PROFILES
-from tidegate.relay.downstream import Direct
+from tidegate.relay.direct import Direct
 from tidegate.relay.rewrite import FilteredAnswer, RewriteLane
 from tidegate.relay.rewrite_express import RewriteExpress
 from tidegate.relay.timing import Timing

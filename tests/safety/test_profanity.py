@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.safety.cutting import cut_anywhere
 from tidegate.relay.weights import profanity
 from tidegate.safety.profanity import RULE, ProfanityFilter, ProfanityModel, SentenceScore
 from tidegate.safety.rules import Action, Hit
@@ -60,12 +61,7 @@ def test_the_score_is_that_of_the_package(text: str, probability: float) -> None
 @given(TEXTS, st.sampled_from([Action.BLOCK, Action.TAG]), st.data())
 def test_any_chunking_gives_the_same_text_and_the_same_hits(text: str, action: Action, data: st.DataObject) -> None:
     whole = through([text], action)
-    pieces, at = [], 0
-    while at < len(text):
-        size = data.draw(st.integers(1, len(text) - at))
-        pieces.append(text[at : at + size])
-        at += size
-    assert through(pieces, action) == whole
+    assert through(cut_anywhere(text, data), action) == whole
     assert through(list(text), action) == whole
 
 

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.safety.cutting import cut_anywhere
 from tidegate.safety.sentences import Sentences
 
 TEXTS = st.text(alphabet="ab .!?…\n\t\"')。！ é", max_size=60)
@@ -21,12 +22,7 @@ def cut(pieces: list[str], longest: int = 1000) -> list[str]:
 @given(TEXTS, st.integers(1, 20), st.data())
 def test_any_chunking_gives_the_same_sentences(text: str, longest: int, data: st.DataObject) -> None:
     whole = cut([text], longest)
-    pieces, at = [], 0
-    while at < len(text):
-        size = data.draw(st.integers(1, len(text) - at))
-        pieces.append(text[at : at + size])
-        at += size
-    assert cut(pieces, longest) == whole
+    assert cut(cut_anywhere(text, data), longest) == whole
     assert cut(list(text), longest) == whole
 
 

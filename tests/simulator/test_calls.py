@@ -8,23 +8,12 @@ from typing import Any
 import pytest
 
 from tests.fakes.gateway import run, simulator_options
-from tests.fakes.reader import Reader, ask, request_bytes
+from tests.fakes.reader import ask, post
 from tests.wire.test_multipart import form
 from tidegate.simulator.calls import MAX_FILES, read_json
 from tidegate.simulator.server import Simulator
 
 FORM = {"content-type": "multipart/form-data; boundary=abc"}
-
-
-async def post(port: int, path: str, body: bytes, headers: dict[str, str], method: str = "POST") -> Reader:
-    reader = await Reader.connect(port)
-    try:
-        reader.send(request_bytes(path, body, headers, method))
-        await reader.head()
-        await reader.rest()
-    finally:
-        await reader.close()
-    return reader
 
 
 def upload(content: bytes) -> bytes:

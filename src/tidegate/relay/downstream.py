@@ -6,9 +6,11 @@ The relay owns these interfaces and the server fulfils them: once directly on th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
-__all__ = ["BODILESS", "Direct", "Downstream", "Reader"]
+from tidegate.relay.direct import Direct
+
+__all__ = ["BODILESS", "Downstream", "Reader"]
 
 BODILESS: Final = frozenset({204, 304})
 """Statuses without a body, and without a word of its length (RFC 9110 §8.6)."""
@@ -27,24 +29,6 @@ class Reader(Protocol):
 
     def on_gone(self) -> None:
         """The reader hung up."""
-
-
-class Direct:
-    """The reader's socket, for who may write whole chunks to it past the downstream's own calls.
-
-    :param descriptor: of the socket; whose it is, ``transport`` knows (``is_closing``).
-    :param transport: takes what the socket does not (``write``).
-    """
-
-    __slots__ = ("behind", "descriptor", "transport")
-
-    def __init__(self, descriptor: int, transport: Any) -> None:
-        self.descriptor = descriptor
-        self.transport = transport
-        self.behind = True
-        """Something may be queued in the transport, and has to go first: only its ``get_write_buffer_size`` knows.
-        Whoever gives the transport something to write sets this, and who finds the queue empty takes it back.
-        """
 
 
 class Downstream(Protocol):

@@ -149,11 +149,9 @@ def _ended(
     return b"".join(_framed(encode_json(chunk), framing) for chunk in chunks) + end_marker(framing)
 
 
-def validation_event(
-    answer: Answer, framing: Framing, verdict: dict[str, Any], *, model: str = "", created: int = 0
-) -> bytes:
-    """One more chunk, without choices: the verdict on the whole answer."""
-    head = _head(answer, model, created)
+def validation_event(answer: Answer, framing: Framing, verdict: dict[str, Any]) -> bytes:
+    """One more chunk, without choices: the verdict on the whole answer, which has said its model."""
+    head = _head(answer, "", 0)
     return _framed(encode_json({**head, "choices": [], "tidegate": {"validation": verdict}}), framing)
 
 

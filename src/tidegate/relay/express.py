@@ -14,18 +14,18 @@ from time import monotonic
 from typing import Final, Protocol
 
 from tidegate.relay.answer import Answer
-from tidegate.relay.downstream import Direct
+from tidegate.relay.direct import Direct
 from tidegate.relay.lane import Redact, SseLane, is_utf8
 from tidegate.relay.template import PLAIN, Template
 from tidegate.relay.timing import Timing
 from tidegate.upstream.exchange import Straight
 
-__all__ = ["Express", "Limited", "LimitedExpress"]
+__all__ = ["CRLF", "DATA", "MAX_KNOWN", "MOST_KNOWN", "Express", "Limited", "LimitedExpress"]
 
-_DATA: Final = len(b"data: ")
-_CRLF: Final = len(b"\r\n")
+DATA: Final = len(b"data: ")
+CRLF: Final = len(b"\r\n")
 
-_EVENT_FRAMING: Final = _DATA + 1
+_EVENT_FRAMING: Final = DATA + 1
 """Bytes that an event has more than a line of NDJSON."""
 
 _MAX_HEADS: Final = 64
@@ -34,10 +34,10 @@ _MAX_HEADS: Final = 64
 _NO_SECRET: Final = 1 << 62
 _NO_HEAD: Final = (b"", -1)
 
-_MAX_KNOWN: Final = 15
+MAX_KNOWN: Final = 15
 """Bytes of a text that is remembered; nearly every token is shorter."""
 
-_MOST_KNOWN: Final = 8192
+MOST_KNOWN: Final = 8192
 """Texts that are remembered: a megabyte, at most."""
 
 # Texts that were seen to be plain and valid, of all streams: answers are made of the same few thousand tokens, and to
@@ -138,7 +138,7 @@ class Express(Straight):
         self._heads: dict[int, tuple[bytes, int]] = {}
         # A text that is shorter than every secret holds none, and what stands around it has been looked at.
         self._watch = _NO_SECRET if redact is None else redact.shortest
-        self._known: Set[bytes] = _KNOWN if self._watch > _MAX_KNOWN else _NONE
+        self._known: Set[bytes] = _KNOWN if self._watch > MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
         self.left = 0
@@ -160,10 +160,10 @@ class Express(Straight):
         self._tokens += 1
         self._size += size
         if self._ndjson:
-            line = data[len(head) - self._before + _DATA : -_CRLF - 1]
+            line = data[len(head) - self._before + DATA : -CRLF - 1]
             data = b"%x\r\n%b\r\n" % (len(line), line)
             length = len(data)
-        # What FastDownstream.write_framed does, without the call.
+        # What Direct.send does, without the call, which would be a twelfth of a token.
         if self._direct.behind or self._transport.is_closing():
             self._write(data)
             return
@@ -185,13 +185,17 @@ class Express(Straight):
             return
         self._tokens = self._size = 0
         self.left -= tokens
-        size += tokens * (self._before + self._after - _CRLF)
+        size += tokens * (self._before + self._after - CRLF)
         self._answer.tokens += tokens
         self._timing.tokens = self._answer.tokens
         self._lane.hits += tokens
         self._lane.offset += size
         self._into.bytes_in += size
-        self._out.size += size - tokens * _EVENT_FRAMING if self._ndjson else size
+        self._out.size += self._left(tokens, size)
+
+    def _left(self, tokens: int, size: int) -> int:
+        """Bytes of the reader's body that so many tokens were, of so many bytes of the upstream's."""
+        return size - tokens * _EVENT_FRAMING if self._ndjson else size
 
     def _head(self, data: bytes) -> tuple[bytes, int]:
         """What a read of this length has before its text, in the way in which ``data`` writes its size, and how long
@@ -213,7 +217,7 @@ class Express(Straight):
             return False
         if len(text) >= self._watch and self._redact is not None and self._redact.found(data):
             return False
-        if len(text) <= _MAX_KNOWN and len(_KNOWN) < _MOST_KNOWN:
+        if len(text) <= MAX_KNOWN and len(_KNOWN) < MOST_KNOWN:
             _KNOWN.add(text)
         return True
 
@@ -243,7 +247,7 @@ class LimitedExpress(Limited, Express):
 def _line(length: int) -> bytes:
     """The chunk-size line of a chunk that is ``length`` bytes with its framing; empty when there is none."""
     for digits in range(1, 9):
-        size = length - digits - 2 * _CRLF
+        size = length - digits - 2 * CRLF
         if size > 0 and len(b"%x" % size) == digits:
             return b"%x\r\n" % size
     return b""

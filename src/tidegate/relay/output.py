@@ -12,7 +12,8 @@ from tidegate.errors import TidegateError
 from tidegate.relay.answer import Answer
 from tidegate.relay.body import Head, Redactor
 from tidegate.relay.coalesce import Coalescer
-from tidegate.relay.downstream import Direct, Downstream
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import (
     Framing,
     completion_json,

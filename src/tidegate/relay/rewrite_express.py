@@ -7,7 +7,6 @@ same filter. A rule that ends the answer is told to whoever owns the stream.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from time import monotonic
@@ -16,8 +15,8 @@ from typing import Final
 import msgspec
 
 from tidegate.relay.answer import Answer
-from tidegate.relay.downstream import Direct
-from tidegate.relay.express import Express, Incoming, Limited, Outgoing
+from tidegate.relay.direct import Direct
+from tidegate.relay.express import CRLF, DATA, MAX_KNOWN, MOST_KNOWN, Express, Incoming, Limited, Outgoing
 from tidegate.relay.lane import Redact
 from tidegate.relay.rewrite import RewriteLane
 from tidegate.relay.template import PLAIN
@@ -26,10 +25,6 @@ from tidegate.safety.json_text import escaped
 
 __all__ = ["LimitedRewriteExpress", "RewriteExpress"]
 
-_DATA: Final = len(b"data: ")
-_CRLF: Final = len(b"\r\n")
-_MAX_KNOWN: Final = 15
-_MOST_KNOWN: Final = 8192
 _MAX_LINES: Final = 64
 
 # Tokens that were seen, as bytes and as text, of all streams. None has a digit: a memory must not collect numbers.
@@ -86,12 +81,12 @@ class RewriteExpress(Express):
         self._filter = lane.stream
         self._ended = ended
         self._on_bug = on_bug
-        self._said = _SAID if self._watch > _MAX_KNOWN else _NOTHING
-        self._prefix = self.template.prefix[_DATA:] if ndjson else self.template.prefix
+        self._said = _SAID if self._watch > MAX_KNOWN else _NOTHING
+        self._prefix = self.template.prefix[DATA:] if ndjson else self.template.prefix
         self._tail = self.template.suffix + (b"\n\r\n" if ndjson else b"\n\n\r\n")
         # By the length of a text: the size of its chunk and all that stands before it.
         self._lines: dict[int, bytes] = {}
-        self._around = len(self._prefix) + len(self._tail) - _CRLF
+        self._around = len(self._prefix) + len(self._tail) - CRLF
         self._written = 0
 
     def data_received(self, data: bytes) -> None:
@@ -126,34 +121,14 @@ class RewriteExpress(Express):
         raw = _WRITTEN.get(out) or _encoded(out)
         data = b"".join((self._lines.get(len(raw)) or self._line(len(raw)), raw, self._tail))
         self._written += len(raw) + self._around
-        # What FastDownstream.write_framed does, without the call.
         if self._direct.behind or self._transport.is_closing():
             self._write(data)
-            return
-        try:
-            sent = os.write(self._descriptor, data)
-        except BlockingIOError:
-            sent = 0
-        except OSError:
-            self._transport.abort()
-            return
-        if sent < len(data):
-            self._direct.behind = True
-            self._transport.write(data[sent:])
+        else:
+            self._direct.send(data)
 
-    def settle(self) -> None:
-        tokens, size = self._tokens, self._size
-        if not tokens:
-            return
-        self._tokens = self._size = 0
-        self.left -= tokens
-        size += tokens * (self._before + self._after - _CRLF)
-        self._answer.tokens += tokens
-        self._timing.tokens = self._answer.tokens
-        self._lane.offset += size
-        self._into.bytes_in += size
-        self._out.size += self._written
-        self._written = 0
+    def _left(self, tokens: int, size: int) -> int:
+        written, self._written = self._written, 0
+        return written
 
     def _decoded(self, data: bytes, text: bytes) -> str:
         """What a text says that cannot end its JSON string early and holds no secret; else nothing."""
@@ -168,7 +143,7 @@ class RewriteExpress(Express):
                 return ""
         except (UnicodeDecodeError, msgspec.DecodeError):  # half a surrogate pair, among others
             return ""
-        if len(text) <= _MAX_KNOWN and len(_SAID) < _MOST_KNOWN and not _has_digit(said):
+        if len(text) <= MAX_KNOWN and len(_SAID) < MOST_KNOWN and not _has_digit(said):
             _SAID[text] = said
         return said
 
@@ -187,7 +162,7 @@ class LimitedRewriteExpress(Limited, RewriteExpress):
 
 def _encoded(text: str) -> bytes:
     raw = escaped(text).encode()
-    if len(raw) <= _MAX_KNOWN and len(_WRITTEN) < _MOST_KNOWN and not _has_digit(text):
+    if len(raw) <= MAX_KNOWN and len(_WRITTEN) < MOST_KNOWN and not _has_digit(text):
         _WRITTEN[text] = raw
     return raw
 

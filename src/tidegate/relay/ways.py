@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from tidegate.relay.answer import Answer
 from tidegate.relay.express import Express, Incoming, LimitedExpress
@@ -40,30 +41,19 @@ def express_of(
     lane, write = intake.lane, out.write_framed
     if write is None or not isinstance(lane, SseLane):
         return known
+    make: Callable[..., Express]
     if isinstance(lane, RewriteLane):
-        if lane.stream is None or lane.shape is NEVER or (known is not None and known.template is lane.shape):
+        if lane.stream is None or lane.shape is NEVER:
             return known
+        template = lane.shape
         rewrite = LimitedRewriteExpress if limited else RewriteExpress
-        return rewrite(
-            into,
-            lane,
-            answer,
-            timing,
-            out,
-            ndjson=ndjson,
-            max_event=max_event,
-            redact=intake.redact,
-            write=write,
-            direct=out.direct,
-            ended=ended,
-            on_bug=on_bug,
-        )
-    if known is not None and known.template is lane.template:
+        make = partial(rewrite, into, lane, ended=ended, on_bug=on_bug)
+    else:
+        template = lane.template
+        make = partial(LimitedExpress if limited else Express, into, lane)
+    if known is not None and known.template is template:
         return known
-    plain = LimitedExpress if limited else Express
-    return plain(
-        into,
-        lane,
+    return make(
         answer,
         timing,
         out,

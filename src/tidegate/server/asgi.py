@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any
 
-from tidegate.relay.downstream import BODILESS, Direct, Reader
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import BODILESS, Reader
 
 __all__ = ["AsgiDownstream"]
 

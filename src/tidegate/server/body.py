@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from typing import Any, Final
 
 from tidegate.errors import InvalidRequest, RequestTimeout, RequestTooLarge
 
@@ -20,9 +20,15 @@ def header(scope: MutableMapping[str, Any], name: bytes) -> bytes | None:
     return _by_name(scope).get(name)
 
 
+_BY_NAME: Final = "tidegate.headers"
+
+
 def _by_name(scope: MutableMapping[str, Any]) -> dict[bytes, bytes]:
-    # A dictionary at once, and not a search: it is the cheaper one, and asked for with every stream.
-    return dict(reversed([*scope["headers"]]))
+    # Half a dozen are asked for with every stream. The scope is one request's, and keeps them.
+    known: dict[bytes, bytes] | None = scope.get(_BY_NAME)
+    if known is None:
+        known = scope[_BY_NAME] = dict(reversed([*scope["headers"]]))
+    return known
 
 
 async def read_body(

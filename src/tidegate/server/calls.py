@@ -12,10 +12,9 @@ from tidegate.errors import Forbidden, MethodNotAllowed, TidegateError
 from tidegate.policy.keys import Principal
 from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
-from tidegate.server.body import ClientGone, header, read_body
-from tidegate.server.chat import downstream
+from tidegate.server.body import ClientGone, header
+from tidegate.server.chat import body_of, downstream, until_closed
 from tidegate.server.compression import coder_for
-from tidegate.server.fastpath import EXTENSION, DirectConnection
 from tidegate.server.gateway import Gateway
 from tidegate.server.obfuscation import hidden, wrapped
 from tidegate.wire.call import CallRequest, parse_call
@@ -81,11 +80,7 @@ class CallEndpoint:
                 gateway.admission.metrics.admitted += 1
                 entry = None  # it is the stream's own now
                 begun = True
-                try:
-                    await down.closed()
-                except BaseException:
-                    stream.abandon()  # the server takes the task away
-                    raise
+                await until_closed(down, stream)
         except MethodNotAllowed as error:
             response = error_response(error)
             response.headers["allow"] = ", ".join(METHODS)
@@ -112,15 +107,7 @@ class CallEndpoint:
             )
 
     async def _read(self, scope: Scope, receive: Receive) -> CallRequest:
-        server = self._gateway.options.server
-        connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
-        body = await read_body(
-            scope,
-            receive,
-            limit=server.max_request_bytes,
-            timeout=server.request_timeout,
-            given=None if connection is None else connection.body,
-        )
+        body = await body_of(scope, receive, self._gateway.options.server)
         return parse_call(
             scope["method"],
             get_route_path(scope).removeprefix(PREFIX),

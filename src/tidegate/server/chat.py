@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+from collections.abc import Generator
 from time import monotonic
-from typing import cast
+from typing import TypeVar, cast
 
 import msgspec
 import structlog
@@ -28,10 +29,13 @@ from tidegate.server.compression import coder_for
 from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
 from tidegate.server.obfuscation import hidden, wrapped
+from tidegate.server.options import ServerOptions
 from tidegate.telemetry.log import place_of
 from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
-__all__ = ["OWN_SEND", "ChatEndpoint", "downstream"]
+__all__ = ["OWN_SEND", "ChatEndpoint", "body_of", "downstream", "until_closed"]
+
+T = TypeVar("T")
 
 OWN_SEND = "tidegate.send"
 """In the scope's ``extensions``: the ``send`` that this application was called with, before any of its middleware."""
@@ -53,21 +57,12 @@ class ChatEndpoint:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         accepted = monotonic()
         gateway = self._gateway
-        server = gateway.options.server
         entry: Entry | None = None
         hits: dict[tuple[str, str], int] = {}
         begun = False
         try:
             who = await gateway.who(scope)
-            connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
-            body = await read_body(
-                scope,
-                receive,
-                limit=server.max_request_bytes,
-                timeout=server.request_timeout,
-                given=None if connection is None else connection.body,
-            )
-            request = self._admitted(body, who)
+            request = self._admitted(await body_of(scope, receive, gateway.options.server), who)
             safety = gateway.filtered_by(scope, who, request.model)
             if gateway.admission.concerns(who):
                 entry = await gateway.admission.enter(who, request)
@@ -80,11 +75,7 @@ class ChatEndpoint:
                 stream = self._begin(scope, request, who, reader, entry, accepted=accepted, safety=safety, hits=hits)
                 entry = None  # it is the stream's own now
                 begun = True
-                try:
-                    await down.closed()
-                except BaseException:
-                    stream.abandon()  # the server takes the task away; a reader that leaves is the stream's own affair
-                    raise
+                await until_closed(down, stream)
         except TidegateError as error:
             if begun:
                 raise
@@ -206,12 +197,16 @@ async def _checked(
             "safety.hit", client=who.id, channel="input", rule=hit.rule, action=hit.action.value, length=hit.length
         )
 
-    steps = filtered_prompt(request, machine, key=os.urandom(16), on_hit=note)
+    return await _in_steps(filtered_prompt(request, machine, key=os.urandom(16), on_hit=note))
+
+
+async def _in_steps(work: Generator[None, None, T]) -> T:
+    """What comes of work that yields wherever others may run."""
     while True:
         try:
-            next(steps)
+            next(work)
         except StopIteration as done:
-            return cast(ChatRequest, done.value)
+            return cast(T, done.value)
         await asyncio.sleep(0)
 
 
@@ -223,14 +218,7 @@ async def _suspected(request: ChatRequest, score: Score, who: Principal, hits: d
     from tidegate.relay.weights import injection
     from tidegate.safety.injection import texts_of
 
-    steps = injection().highest(texts_of(msgspec.json.decode(request.fields["messages"])))
-    while True:
-        try:
-            next(steps)
-        except StopIteration as done:
-            found = cast(float, done.value)
-            break
-        await asyncio.sleep(0)
+    found = await _in_steps(injection().highest(texts_of(msgspec.json.decode(request.fields["messages"]))))
     if found < score.threshold:
         return
     hits["prompt-injection", "block" if score.strict else "tag"] = 1
@@ -241,6 +229,27 @@ async def _suspected(request: ChatRequest, score: Score, who: Principal, hits: d
             param="messages",
             code="prompt_injection",
         )
+
+
+async def body_of(scope: Scope, receive: Receive, server: ServerOptions) -> bytes:
+    """A request's body, within its limits; without a wait where the connection has it already."""
+    connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
+    return await read_body(
+        scope,
+        receive,
+        limit=server.max_request_bytes,
+        timeout=server.request_timeout,
+        given=None if connection is None else connection.body,
+    )
+
+
+async def until_closed(down: AsgiDownstream | FastDownstream, stream: Stream) -> None:
+    """Wait for the end of a response. A reader that leaves is the stream's own affair."""
+    try:
+        await down.closed()
+    except BaseException:
+        stream.abandon()  # the server takes the task away
+        raise
 
 
 def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, MutableMapping, Sequence
 from typing import Any, Final, Literal
 
-from tidegate.relay.downstream import BODILESS, Direct, Downstream, Reader
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import BODILESS, Downstream, Reader
 from tidegate.server.body import header
 from tidegate.server.coding import CODERS, GZIP_ONLY, Coder, accepted
 

@@ -10,7 +10,6 @@ they have moved, or the connection is not a plain one, everything runs over plai
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
@@ -20,7 +19,8 @@ import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from tidegate.relay.downstream import BODILESS, Direct, Reader
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import BODILESS, Reader
 
 __all__ = [
     "EXTENSION",
@@ -307,22 +307,12 @@ class FastDownstream:
         if self._head:
             framed, self._head = self._head + framed, b""
         direct = self.direct
-        if direct is not None:
-            if direct.behind:
-                direct.behind = transport.get_write_buffer_size() > 0
-            if not direct.behind:
-                try:
-                    sent = os.write(direct.descriptor, framed)
-                except BlockingIOError:
-                    sent = 0
-                except OSError:
-                    transport.abort()
-                    return
-                if sent == len(framed):
-                    return
-                framed = framed[sent:]
-                direct.behind = True
-        transport.write(framed)
+        if direct is not None and direct.behind:
+            direct.behind = transport.get_write_buffer_size() > 0
+        if direct is None or direct.behind:
+            transport.write(framed)
+        else:
+            direct.send(framed)
 
     def finish(self, data: bytes = b"") -> None:
         self._protocol.attach(None)

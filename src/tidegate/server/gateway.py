@@ -111,17 +111,13 @@ class Gateway:
         :raises InvalidRequest: the request's own wish makes no sense.
         """
         asked = header(scope, b"x-tidegate-validation")
-        if asked is None and self.checking is None:
-            return None
-        wanted = False
-        if asked is not None:
-            word = asked.strip().lower()
-            if word not in (b"on", b"off"):
-                raise InvalidRequest("In the header x-tidegate-validation: write on or off.", code="unknown_value")
-            wanted = word == b"on"
-            if not wanted and self.checking is None:
-                return None
+        word = b"off" if asked is None else asked.strip().lower()
+        if word not in (b"on", b"off"):
+            raise InvalidRequest("In the header x-tidegate-validation: write on or off.", code="unknown_value")
+        wanted = word == b"on"
         if self.checking is None:
+            if not wanted:
+                return None
             from tidegate.server.checking import Checking
 
             options = self.options.safety.validation

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from typing import Final
 
 from tidegate.policy.keys import Principal
-from tidegate.relay.downstream import Direct, Downstream, Reader
+from tidegate.relay.direct import Direct
+from tidegate.relay.downstream import Downstream, Reader
 from tidegate.relay.options import StreamOptions
 from tidegate.server.coding import GZIP, LEVEL, MEMORY, WINDOW, Gzip
 from tidegate.server.compression import Compressed, MakeCoder, unframed

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from tidegate.simulator.faults import fault_of
 from tidegate.simulator.script import (
     CREATED,
+    After,
     Asked,
     Script,
     Step,
@@ -43,6 +44,7 @@ DIMENSIONS: Final = 8
 MAX_FILES: Final = 100
 
 _BROKEN: Final = re.compile(r"(cut|rst|cut-clean)-after-(\d+)")
+_BREAKS: Final[dict[str, After]] = {"cut": "close", "rst": "reset", "cut-clean": "end"}
 _DATA: Final = re.compile(rb"data: (\{.*\})\n\n", re.DOTALL)
 
 Request = dict[str, Any]
@@ -183,18 +185,29 @@ def _whole(asked: Asked, document: dict[str, Any], tokens: int, wait: float = 0.
 
 
 def _one_body(asked: Asked, body: bytes, kind: str, tokens: int, wait: float = 0.0) -> Script:
+    refused, broken = _refused(asked), _broken(asked)
+    if refused is not None:
+        return refused
+    headers = (("content-type", kind),)
+    if broken is None:
+        return Script([Step(wait, body, tokens, "end")], headers=headers, framing="length", tokens=tokens)
+    most, end = broken
+    return Script([Step(wait, body[:most], tokens), end], headers=headers, framing="chunked", tokens=tokens)
+
+
+def _refused(asked: Asked) -> Script | None:
+    """The fault that the model's name asks for, when it comes before the body."""
     fault = fault_of(asked.name)
-    if fault is not None:
-        script = fault[0](asked, fault[1])
-        if script.status != 200 or script.head_wait:
-            return script
-    steps = [Step(wait, body, tokens, "end")]
+    script = None if fault is None else fault[0](asked, fault[1])
+    return script if script is not None and (script.status != 200 or script.head_wait) else None
+
+
+def _broken(asked: Asked) -> tuple[int, Step] | None:
+    """After how much the model's name asks for a break, and what breaks it."""
     broken = _BROKEN.fullmatch(asked.name)
-    if broken is not None:
-        end = {"cut": "close", "rst": "reset", "cut-clean": "end"}[broken[1]]
-        steps = [Step(wait, body[: int(broken[2])], tokens), Step(0.05, b"", 0, end)]  # type: ignore[arg-type]
-    chunked = broken is not None
-    return Script(steps, headers=(("content-type", kind),), framing="chunked" if chunked else "length", tokens=tokens)
+    if broken is None:
+        return None
+    return int(broken[2]), Step(0.05, b"", 0, _BREAKS[broken[1]])
 
 
 def _completions(asked: Asked, stream: bool, request: Request) -> Script:
@@ -263,15 +276,11 @@ def _speech(asked: Asked, _: bool, request: Request) -> Script:
     steps = [Step(wait, SOUND, 0) for _ in range(count)]
     steps.append(Step(0.0, b"", 0, "end"))
     script = Script(steps, headers=(("content-type", "audio/mpeg"),))
-    fault = fault_of(asked.name)
-    if fault is not None:
-        played = fault[0](asked, fault[1])
-        if played.status != 200 or played.head_wait:
-            return played
-    broken = _BROKEN.fullmatch(asked.name)
+    refused, broken = _refused(asked), _broken(asked)
+    if refused is not None:
+        return refused
     if broken is not None:
-        end = {"cut": "close", "rst": "reset", "cut-clean": "end"}[broken[1]]
-        script.steps[int(broken[2]) :] = [Step(0.05, b"", 0, end)]  # type: ignore[arg-type]
+        script.steps[broken[0] :] = [broken[1]]
     return script
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from tidegate.errors import InvalidRequest
 from tidegate.events import Usage
-from tidegate.wire.chat_request import MAX_MODEL_CHARS, hides
+from tidegate.wire.chat_request import MAX_MODEL_CHARS, fields_of, hides, value_of
 from tidegate.wire.multipart import boundary_of, field
 
 __all__ = ["CallRequest", "call_usage", "parse_call", "usage_in"]
@@ -20,7 +20,6 @@ __all__ = ["CallRequest", "call_usage", "parse_call", "usage_in"]
 MAX_TAIL: Final = 16384
 """Bytes at the end of a long JSON answer in which its usage is looked for."""
 
-_OBJECT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ANY = msgspec.json.Decoder()
 _SAFE: Final = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789/:@!$&'()*+,;=~-._")
 """What may stand in a path as it is (RFC 3986 §3.3)."""
@@ -132,17 +131,8 @@ def _form(call: dict[str, Any], body: bytes, boundary: bytes) -> CallRequest:
 
 
 def _json(call: dict[str, Any], body: bytes) -> CallRequest:
-    try:
-        fields = _OBJECT.decode(body)
-        model = _ANY.decode(fields["model"]) if "model" in fields else None
-        stream = _ANY.decode(fields["stream"]) if "stream" in fields else None
-        options = _ANY.decode(fields["stream_options"]) if "stream_options" in fields else None
-    except msgspec.ValidationError:
-        raise InvalidRequest("The request body must be a JSON object.") from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from None
-    except RecursionError:
-        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
+    fields = fields_of(body)
+    model, stream, options = (value_of(fields, name) for name in ("model", "stream", "stream_options"))
     if model is not None and not isinstance(model, str):
         raise InvalidRequest("'model' must be a string.", param="model")
     return CallRequest(

@@ -13,7 +13,7 @@ import msgspec
 
 from tidegate.errors import InvalidRequest
 
-__all__ = ["ChatRequest", "hides", "parse_chat_request"]
+__all__ = ["ChatRequest", "fields_of", "hides", "parse_chat_request", "value_of"]
 
 MAX_MODEL_CHARS: Final = 256
 """No provider's model name is near it; names end up in logs and labels."""
@@ -65,28 +65,21 @@ def parse_chat_request(body: bytes) -> ChatRequest:
 
     :raises InvalidRequest: with the field at fault in ``param`` and, in the message, what to send instead.
     """
-    try:
-        fields = _OBJECT.decode(body)
-    except msgspec.ValidationError:
-        raise InvalidRequest('The request body must be a JSON object, such as {"model": …, "messages": […]}.') from None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from None
-    except RecursionError:
-        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
-    model = _value(fields, "model")
+    fields = fields_of(body, such_as=', such as {"model": …, "messages": […]}')
+    model = value_of(fields, "model")
     if not isinstance(model, str) or not model:
         raise InvalidRequest("You must provide a model: a non-empty string in the field 'model'.", param="model")
     if len(model) > MAX_MODEL_CHARS or not model.isprintable():
         raise InvalidRequest(f"'model' must be at most {MAX_MODEL_CHARS} printable characters.", param="model")
-    messages = _value(fields, "messages")
+    messages = value_of(fields, "messages")
     if not isinstance(messages, list) or not messages:
         raise InvalidRequest("'messages' must be a non-empty array of message objects.", param="messages")
     if not all(isinstance(message, dict) for message in messages):
         raise InvalidRequest("Each of 'messages' must be an object with 'role' and 'content'.", param="messages")
-    stream = _value(fields, "stream")
+    stream = value_of(fields, "stream")
     if stream is not None and not isinstance(stream, bool):
         raise InvalidRequest("'stream' must be true or false.", param="stream")
-    options = _value(fields, "stream_options")
+    options = value_of(fields, "stream_options")
     if options is not None and not isinstance(options, dict):
         raise InvalidRequest("'stream_options' must be an object.", param="stream_options")
     return ChatRequest(
@@ -99,13 +92,33 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     )
 
 
+def fields_of(body: bytes, *, such_as: str = "") -> dict[str, msgspec.Raw]:
+    """The fields of a JSON body, not decoded.
+
+    :param such_as: for the message, what an object looks like.
+    :raises InvalidRequest: it is none.
+    """
+    try:
+        return _OBJECT.decode(body)
+    except msgspec.ValidationError:
+        raise InvalidRequest(f"The request body must be a JSON object{such_as}.") from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise InvalidRequest("The request body is not valid JSON.", code="invalid_json") from None
+    except RecursionError:
+        raise InvalidRequest("The request body is nested too deeply.", code="invalid_json") from None
+
+
 def hides(options: Any) -> bool | None:
     """What ``stream_options`` say of obfuscation; ``None``: nothing."""
     wanted = options.get("include_obfuscation") if isinstance(options, dict) else None
     return wanted if isinstance(wanted, bool) else None
 
 
-def _value(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+def value_of(fields: Mapping[str, msgspec.Raw], name: str) -> Any:
+    """One field, decoded; ``None`` when it is not there.
+
+    :raises InvalidRequest: it is not JSON after all.
+    """
     raw = fields.get(name)
     if raw is None:
         return None

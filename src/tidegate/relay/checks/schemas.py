@@ -83,17 +83,10 @@ class SchemaChecker:
 
     async def _job(self, schema: bytes, answer: bytes) -> SchemaResult:
         process = await self._running()
-        assert process.stdin is not None
-        assert process.stdout is not None
         # A stranger's schema is not even parsed here.
         body = b"[%g,%b,%b]" % (self._timeout, schema, json.dumps(answer.decode()).encode())
         async with asyncio.timeout(self._timeout + GRACE):
-            process.stdin.write(len(body).to_bytes(4, "big") + body)
-            await process.stdin.drain()
-            size = int.from_bytes(await process.stdout.readexactly(4), "big")
-            if size > MAX_RESULT:
-                raise EOFError
-            return SchemaResult(**json.loads(await process.stdout.readexactly(size)))
+            return SchemaResult(**json.loads(await _asked(process, body)))
 
     async def _running(self) -> asyncio.subprocess.Process:
         process = self._process
@@ -108,13 +101,7 @@ class SchemaChecker:
         )
         # Its start is not the first job's time.
         async with asyncio.timeout(START):
-            body = b'[10, {}, "0"]'
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write(len(body).to_bytes(4, "big") + body)
-            await process.stdin.drain()
-            size = int.from_bytes(await process.stdout.readexactly(4), "big")
-            await process.stdout.readexactly(size)
+            await _asked(process, b'[10, {}, "0"]')
         return process
 
     def _kill(self) -> None:
@@ -138,6 +125,18 @@ class SchemaChecker:
             await _reaped(process)
         if self._reapers:
             await asyncio.wait(self._reapers)
+
+
+async def _asked(process: asyncio.subprocess.Process, job: bytes) -> bytes:
+    """One message there and one back."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(len(job).to_bytes(4, "big") + job)
+    await process.stdin.drain()
+    size = int.from_bytes(await process.stdout.readexactly(4), "big")
+    if size > MAX_RESULT:
+        raise EOFError
+    return await process.stdout.readexactly(size)
 
 
 async def _reaped(process: asyncio.subprocess.Process) -> None:
