@@ -19,7 +19,7 @@ from tidegate.torture.suite import Result, Suite
 from tidegate.torture.upstream import LyingUpstream
 
 KEY = "sk-gateway-0123456789"
-ENDLESS = ("stall", "silent", "endless-comments", "stall-after-5", "finish-then-hang", "extra-answer")
+ENDLESS = ("stall", "silent", "endless-comments", "stall-after-5", "finish-then-hang")
 SLOW = (*ENDLESS, "slow-head", "nobody-listens")
 
 

@@ -289,6 +289,32 @@ def test_a_reset_of_a_body_that_ends_by_closing_is_a_cut() -> None:
     run(case)
 
 
+BEHIND: dict[str, bytes] = {
+    "a whole answer": CHUNKED + chunks(b"INTRUDER", b""),
+    "a whole answer with a length": OK + b"content-length: 8\r\n\r\nINTRUDER",
+    "half an answer": OK + b"content-",
+    "no HTTP": b"INTRUDER",
+    "informational": b"HTTP/1.1 103 Early Hints\r\n\r\n",
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
+@pytest.mark.parametrize("answer", [CHUNKED + chunks(TEXT, b""), OK + b"content-length: 10\r\n\r\n" + TEXT])
+def test_what_follows_an_answer_in_its_last_read_is_nobodys_and_ends_the_connection(
+    answer: bytes, behind: bytes
+) -> None:
+    async def case() -> None:
+        for parts in ([answer + behind], [answer[:-4], answer[-4:] + behind]):
+            held, told = Held(), Told()
+            held.connection.request(b"", told)
+            held.feed(*parts)
+            assert (told.error, told.body, told.over.is_set()) == (None, TEXT, True)
+            assert told.head is not None and told.head.headers[0][0] in (b"content-type", b"content-length")
+            assert (held.released, held.wire.closing) == (0, True)
+
+    run(case)
+
+
 def test_bytes_that_nobody_asked_for_close_the_connection() -> None:
     async def case() -> None:
         held = Held()

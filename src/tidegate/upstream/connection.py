@@ -268,7 +268,9 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            if self._fault is None:
+            if self._ended:
+                self._keep_alive = False  # bytes behind the answer: the next one would be read wrongly
+            elif self._fault is None:
                 self._fault = self._not_http(error)
         if self._fault is None and not self._head_done and self._head_bytes > self._max_head:
             self._fault = self._head_too_large()
@@ -332,8 +334,8 @@ class Connection(asyncio.Protocol):
     # The parser's side.
 
     def on_message_begin(self) -> None:
-        if self._ended:
-            self._keep_alive = False  # bytes behind the answer: the next one would be read wrongly
+        if self._ended:  # the parser shall stop: what follows an answer is nobody's
+            raise httptools.HttpParserError("a second answer")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         if self._head_done:
