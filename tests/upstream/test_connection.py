@@ -300,16 +300,15 @@ BEHIND: dict[str, bytes] = {
 
 @pytest.mark.parametrize("behind", BEHIND.values(), ids=BEHIND)
 @pytest.mark.parametrize("answer", [CHUNKED + chunks(TEXT, b""), OK + b"content-length: 10\r\n\r\n" + TEXT])
-def test_what_follows_an_answer_in_its_last_read_is_nobodys_and_ends_the_connection(
-    answer: bytes, behind: bytes
-) -> None:
+def test_what_follows_an_answer_in_its_read_is_nobodys_and_ends_the_connection(answer: bytes, behind: bytes) -> None:
     async def case() -> None:
         for parts in ([answer + behind], [answer[:-4], answer[-4:] + behind]):
             held, told = Held(), Told()
             held.connection.request(b"", told)
             held.feed(*parts)
             assert (told.error, told.body, told.over.is_set()) == (None, TEXT, True)
-            assert told.head is not None and told.head.headers[0][0] in (b"content-type", b"content-length")
+            assert told.head is not None
+            assert told.head.headers[0][0] in (b"content-type", b"content-length")
             assert (held.released, held.wire.closing) == (0, True)
 
     run(case)
