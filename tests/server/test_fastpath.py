@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from typing import Any
 
 import pytest
@@ -57,6 +58,19 @@ def test_the_live_objects_have_what_is_needed_and_are_used() -> None:
 
     run(case())
     assert seen == [*NEEDED_ON_CYCLE, *NEEDED_ON_PROTOCOL]
+
+
+def test_the_system_takes_little_for_a_reader_who_does_not_read() -> None:
+    async def case() -> None:
+        async with gateway() as gate:
+            reader = await Reader.connect(gate.port)
+            await until(lambda: len(gate.server.server_state.connections) == 1)
+            (protocol,) = gate.server.server_state.connections
+            sock = protocol.transport.get_extra_info("socket")
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT) == fastpath.MAX_UNSENT
+            await reader.close()
+
+    run(case())
 
 
 def test_without_them_it_says_so_once_and_answers_over_plain_send(

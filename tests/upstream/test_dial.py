@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import trustme
@@ -17,6 +19,8 @@ from tests.fakes.ports import unused_port
 from tests.upstream.peer import Told, client_for, serving
 from tidegate.errors import ConfigError, ConnectionRefused, ConnectTimeout, NameNotResolved, ProxyFailed, TlsFailed
 from tidegate.upstream.client import UpstreamClient
+from tidegate.upstream.connection import Connection
+from tidegate.upstream.dial import Dialer
 from tidegate.upstream.options import UpstreamOptions
 
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -101,6 +105,26 @@ def test_tls_with_a_certificate_of_our_own_authority(loop: Loop, secure: ssl.SSL
             client_for(f"https://localhost:{port}/v1", ca_file=ca_file) as client,
         ):
             assert await ask(client) == b"{}"
+
+    run(case, loop)
+
+
+@loops
+def test_the_receive_buffer_is_as_asked_or_the_systems(loop: Loop) -> None:
+    async def case() -> None:
+        sizes = {}
+        with socket.create_server(("127.0.0.1", 0)) as listening, socket.socket() as plain:
+            for asked in (0, 8192, 32768):
+                url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+                dialer = Dialer(UpstreamOptions(name="up", base_url=url, receive_buffer=asked), urlsplit(url), {})
+                connection = await dialer.connect(
+                    lambda: Connection(name="up", max_head=65536, release=lambda _: None, closed=lambda _: None)
+                )
+                sock = connection.transport.get_extra_info("socket")
+                sizes[asked] = sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+                connection.abort()
+            assert sizes[0] >= plain.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF)
+        assert sizes[8192] < sizes[32768] < sizes[0]
 
     run(case, loop)
 

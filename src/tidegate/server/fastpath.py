@@ -10,6 +10,7 @@ they have moved, or the connection is not a plain one, everything runs over plai
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from enum import Enum
 from http import HTTPStatus
@@ -63,6 +64,12 @@ NEEDED_ON_CYCLE: Final = (
     "waiting_for_100_continue",
 )
 NEEDED_ON_PROTOCOL: Final = ("client", "connections", "cycle", "flow", "loop", "scheme", "scope", "server", "transport")
+
+MAX_UNSENT: Final = 65536
+"""Bytes that the system takes for a reader beyond what is on its way to him (tcp(7), ``TCP_NOTSENT_LOWAT``): without a
+limit it takes megabytes for one who does not read, and backpressure begins behind them."""
+
+_NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 
 _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
@@ -428,7 +435,11 @@ class _Cork:
 
 def _socket_of(transport: Any) -> Direct | None:
     sock = transport.get_extra_info("socket")
-    return None if sock is None else Direct(int(sock.fileno()), transport)
+    if sock is None:
+        return None
+    if _NOTSENT_LOWAT is not None:
+        sock.setsockopt(socket.IPPROTO_TCP, _NOTSENT_LOWAT, MAX_UNSENT)
+    return Direct(int(sock.fileno()), transport)
 
 
 def protocol_class() -> type[HttpToolsProtocol] | None:

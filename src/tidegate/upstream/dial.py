@@ -30,6 +30,7 @@ class Dialer:
         self._host = url.hostname or ""
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._tls = _context(options) if url.scheme == "https" else None
+        self._receive_buffer = options.receive_buffer
         self.proxy: Proxy | None = proxy_for(url, environ) if options.trust_env else None
 
     async def connect(self, make: Callable[[], Connection]) -> Connection:
@@ -54,7 +55,7 @@ class Dialer:
     async def _dial(self, host: str, port: int, make: Callable[[], Any], tls: ssl.SSLContext | None) -> Any:
         loop = asyncio.get_running_loop()
         try:
-            _, protocol = await loop.create_connection(
+            transport, protocol = await loop.create_connection(
                 make, host, port, ssl=tls, server_hostname=self._host if tls is not None else None
             )
         except socket.gaierror:
@@ -67,6 +68,9 @@ class Dialer:
             raise self._refused(host, port) from None
         except (OSError, UnicodeError):
             raise self._refused(host, port) from None
+        if self._receive_buffer:
+            sock = transport.get_extra_info("socket")
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, self._receive_buffer)
         return protocol
 
     async def _through(self, proxy: Proxy, make: Callable[[], Connection]) -> Connection:

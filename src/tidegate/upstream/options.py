@@ -36,6 +36,9 @@ class UpstreamOptions:
     """DNS, TCP, proxy CONNECT and TLS together."""
     max_head_bytes: int = 65536
     """Status line and headers. (nginx 4-8 KiB per header, Node 16 KiB, Go 1 MiB in all.)"""
+    receive_buffer: int = 65536
+    """Of one connection, in the system (``SO_RCVBUF``): what an upstream may run ahead of a reader who does not read,
+    and what one read can hold. At 100 ms there and back an answer gets about 600 kB/s; 0 leaves it to the system."""
     ca_file: str | None = None
     """PEM file of a certificate authority to trust, instead of the system's store."""
     tls_verify: bool = True
