@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
 import msgspec
 
@@ -29,7 +29,7 @@ class Kind(StrEnum):
 _REQUESTS, _TOKENS, _STREAMS, _BUDGET = Kind.REQUESTS, Kind.TOKENS, Kind.STREAMS, Kind.BUDGET
 
 
-class Meter(NamedTuple):
+class Meter(msgspec.Struct, frozen=True, gc=False):
     """One limit that a request falls under.
 
     :param subject: whose: ``key:3f…``, ``tag:team=search``, ``model:gpt-*``, ``gateway``. For a budget with its period.
@@ -85,7 +85,7 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     """Milliseconds until all of it is there again."""
 
 
-class Plan(NamedTuple):
+class Plan(msgspec.Struct, frozen=True):
     """The meters of a request by their kinds, with the windows that count for them."""
 
     meters: tuple[Meter, ...]
@@ -145,7 +145,7 @@ class Grant:
         over = [charged - tokens for charged in self.charged]
         for index, bucket, amount in reversed(self.marks):
             left = over[index]
-            if left > 0 and meters[index][0] is _TOKENS:
+            if left > 0 and meters[index].kind is _TOKENS:
                 some = amount if amount < left else left
                 back.append((index, bucket, some))
                 over[index] = left - some

@@ -142,11 +142,11 @@ class Limits:
         return Refusal(worst.meter, worst.wait, worst.never, self._standings(meters, now))
 
     def _refused(self, meter: Meter, ask: Ask, now: int) -> Refusal | None:
-        kind, subject, limit, _, resets = meter
+        kind, limit = meter.kind, meter.limit
         if kind is _STREAMS:
-            return Refusal(meter, None) if self._live.get(subject, 0) >= limit else None
+            return Refusal(meter, None) if self._live.get(meter.subject, 0) >= limit else None
         if kind is _BUDGET:
-            return Refusal(meter, resets) if self._purse(meter).used >= limit else None
+            return Refusal(meter, meter.resets) if self._purse(meter).used >= limit else None
         if kind is _TOKENS and ask.prompt > limit:
             return Refusal(meter, None, never=True)
         amount = 1 if kind is _REQUESTS else min(ask.prompt + ask.output, limit)
@@ -188,18 +188,20 @@ class Limits:
         live = self._live
         for subject, _ in plan.streams:
             live[subject] = live.get(subject, 0) + 1
-        if budget is not None or plan.budgets:
-            grant.money = [self._hold(meter, ask) for meter in grant.meters if meter[0] is _BUDGET]
+        for meter in plan.budgets:
+            grant.money.append((meter, self._hold(meter, ask)))
+        if budget is not None:
+            grant.money.append((budget, self._hold(budget, ask)))
         self._admitted += 1
         if self._admitted % _SWEEP == 0:
             self._sweep(now)
         return grant
 
-    def _hold(self, meter: Meter, ask: Ask) -> tuple[Meter, int]:
+    def _hold(self, meter: Meter, ask: Ask) -> int:
         purse = self._purse(meter)
         amount = max(0, min(ask.cost(ask.output), meter.limit - purse.used))
         purse.held += amount
-        return meter, amount
+        return amount
 
     def more(self, grant: Grant, output: int, now: int) -> int | Refusal:
         """Reserve up to ``output`` output tokens in all; as many as there are, or why there is not one more."""
@@ -248,9 +250,9 @@ class Limits:
         for index, bucket, amount in grant.unused(tokens):
             self._window(grant.meters[index]).take_back(bucket, amount)
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
-            kind = meter[0]
+            kind = meter.kind
             if kind is _STREAMS:
-                self._leave(meter[1])
+                self._leave(meter.subject)
             elif kind is _BUDGET:
                 self._spend(meter, charged, cost)
             elif kind is _TOKENS and tokens > charged:
@@ -308,7 +310,8 @@ class Limits:
         if purse is None:
             purse = self._purses[meter.subject] = Purse()
         # Others write the same ledger, and what they spent comes from there; what we know and it does not yet, stays.
-        purse.spent = max(purse.spent, meter.spent)
+        if meter.spent > purse.spent:
+            purse.spent = meter.spent
         return purse
 
     def _standings(self, meters: Sequence[Meter], now: int) -> tuple[tuple[Kind, Standing], ...]:
