@@ -171,6 +171,9 @@ async def live(life: Life, gate: Rig, kept: Reader | None) -> Reader | None:
         life.status, life.stream_id = reader.status, reader.headers.get("x-stream-id")
     except (ConnectionError, asyncio.IncompleteReadError):
         life.saw = life.saw or "a connection that closed"
+    except BaseException:
+        reader.hang_up()
+        raise
     if not reader.whole or reader.headers.get("connection") == "close":
         await reader.close()
         return None
@@ -229,7 +232,10 @@ def _look(life: Life, reader: Reader) -> None:
     if not reader.whole:
         life.saw = "a body that is not whole"
         return
-    life.error = reader.error or {}
+    try:
+        life.error = reader.error or {}
+    except ValueError as error:
+        raise AssertionError(f"{life}: not JSON: {reader.status} {reader.headers} {reader.body[:500]!r}") from error
     if reader.status != 200:
         life.saw = f"status {reader.status}"
         return

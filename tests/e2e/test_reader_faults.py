@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 
 import pytest
 
@@ -12,6 +13,7 @@ from tests.fakes.deaf import deaf_port
 from tests.fakes.gateway import gateway, rig, run, until, upstream
 from tests.fakes.reader import Reader, request_bytes
 from tidegate.relay import attempts
+from tidegate.relay.stream import Stream
 
 HOW = pytest.mark.parametrize("how", ["reset", "close", "half-close"])
 
@@ -193,6 +195,36 @@ def test_a_slow_reader_gets_everything(fast: bool, path: str) -> None:
             assert reader.error is None
             assert len(reader.text) >= 12 * 2**20 * 0.9
             assert (await gate.ended()).reason in ("stop", "length")
+            await reader.close()
+
+    run(case())
+
+
+@face
+def test_a_gateway_that_was_busy_does_not_take_its_reader_for_one_who_stalls(
+    fast: bool, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits to be sent has had no turn yet; the answer once was a bare 500."""
+    pause = Stream.on_pause
+    held: list[bool] = []
+
+    def busy(stream: Stream) -> None:
+        held.append(True)
+        pause(stream)
+        time.sleep(0.3)
+
+    monkeypatch.setattr(Stream, "on_pause", busy)
+
+    async def case() -> None:
+        async with rig(fast=fast, high_water=1024, stall_timeout=0.1) as gate:
+            body = json.dumps(question("default?tps=0")).encode()
+            reader = await Reader.connect(gate.port)
+            reader.send(request_bytes(path, body))
+            assert await reader.head() == 200
+            await reader.rest()
+            assert reader.whole
+            assert (await gate.ended()).reason in ("stop", "length")
+            assert held or fast
             await reader.close()
 
     run(case())

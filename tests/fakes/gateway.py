@@ -6,7 +6,7 @@ import asyncio
 import gc
 import os
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 from unittest.mock import patch
 
@@ -36,8 +36,14 @@ def run(main: Coroutine[Any, Any, None], *, plain_loop: bool = False, count_time
     sockets = _sockets()
     loop_factory = CountingLoop if count_timers else uvloop.new_event_loop
     runner = asyncio.Runner(loop_factory=None if plain_loop else loop_factory)
-    with runner:
+    try:
         runner.run(_alone(main))
+    except BaseException:
+        # uvloop does not close while something is open (errno 16); what has failed before says why it is.
+        with suppress(OSError):
+            runner.close()
+        raise
+    runner.close()
     gc.collect()
     assert _sockets() <= sockets, "a socket was left open"
 

@@ -80,3 +80,15 @@ def test_what_somebody_else_has_admitted_is_charged_without_asking() -> None:
         assert isinstance(grant, Grant)
     assert table.limits.live("key:a") == 2
     assert isinstance(table.admit([requests(1)], ask()), Refusal)
+
+
+def test_sets_of_meters_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same tuple is the same set; what is not remembered is decided in the same way."""
+    monkeypatch.setattr(limits, "_REMEMBERED", 2)
+    table = InProcess()
+    sets = [(requests(2, f"key:{number}"),) for number in range(3)]
+    for _ in range(2):
+        for each in sets:
+            granted(table.admit(each, ask()))
+    assert len(table.limits._plans) <= 2
+    assert all(isinstance(table.admit(each, ask()), Refusal) for each in sets)

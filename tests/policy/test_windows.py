@@ -29,7 +29,7 @@ def test_memory_does_not_grow_with_the_limit() -> None:
 def test_a_clock_that_goes_back_counts_in_the_last_bucket() -> None:
     window = Window()
     window.add(1, 10)
-    assert window.add(1, 0) == 10
+    assert window.add(1, 0) == [10, 2]
     assert window.used == 2
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from tidegate.relay.deadlines import Alarm, Due, Waits, next_due
+from tidegate.relay.deadlines import LATE, Alarm, Due, Waits, next_due
 from tidegate.relay.lifecycle import State
 from tidegate.relay.options import StreamOptions
 
@@ -111,6 +112,43 @@ def test_a_deadline_that_moved_away_is_waited_for_again() -> None:
         later = clock.at
         await clock.told.wait()
         assert asyncio.get_running_loop().time() >= later
+
+    asyncio.run(case())
+
+
+def test_who_was_busy_itself_looks_first_at_what_came_meanwhile() -> None:
+    """Tasks that had no turn have one, and what was in a socket is read, before a deadline counts as missed."""
+
+    async def case() -> None:
+        clock = Clock()
+        clock.due_in(0.01)
+        clock.alarm.arm()
+        time.sleep(0.01 + 2 * LATE)  # noqa: ASYNC251 - this is the case
+        for _ in range(3):
+            await asyncio.sleep(0)
+        assert clock.acted == []
+        clock.due_in(0.02)
+        moved = clock.at
+        await clock.told.wait()
+        assert asyncio.get_running_loop().time() >= moved
+
+    asyncio.run(case())
+
+
+def test_who_was_busy_looks_once_more_and_then_acts() -> None:
+    """Busy again or not: nothing waits for ever."""
+
+    async def case() -> None:
+        clock = Clock()
+        clock.due_in(0.0)
+        clock.alarm.arm()
+        time.sleep(2 * LATE)  # noqa: ASYNC251
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert clock.acted == []
+        time.sleep(3 * LATE)  # noqa: ASYNC251
+        await clock.told.wait()
+        assert clock.acted == [Due.IDLE]
 
     asyncio.run(case())
 

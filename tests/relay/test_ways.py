@@ -8,10 +8,10 @@ from typing import Any, cast
 from tests.relay.streams import ROLE, chunk, sse, sse_lane
 from tests.relay.test_express import Side, token
 from tests.relay.test_rewrite import told
-from tidegate.relay.express import Express, LimitedExpress
+from tidegate.relay.express import ANY, Express
 from tidegate.relay.lane import NdjsonLane
 from tidegate.relay.rewrite import RewriteLane
-from tidegate.relay.rewrite_express import LimitedRewriteExpress, RewriteExpress
+from tidegate.relay.rewrite_express import RewriteExpress
 from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
 from tidegate.relay.ways import express_of
@@ -52,7 +52,7 @@ def test_a_plain_lane_has_one_for_each_shape() -> None:
     took = Took(lane)
     made = way(took, answer=answer)
     assert made is not None
-    assert isinstance(way(took, answer=answer, limited=True), LimitedExpress)
+    assert made.left == ANY
     assert made.template is lane.template is not NEVER
     assert way(took, made, answer) is made
     lane.feed(sse(chunk({"reasoning_content": "hm"})))
@@ -60,6 +60,14 @@ def test_a_plain_lane_has_one_for_each_shape() -> None:
     assert other is not made
     assert other is not None
     assert other.template is lane.template
+
+
+def test_where_tokens_are_limited_none_passes_before_it_is_said_how_many() -> None:
+    answer, lane = sse_lane(ndjson=False)
+    lane.feed(sse(ROLE) + token("The"))
+    made = way(Took(lane), answer=answer, limited=True)
+    assert made is not None
+    assert made.left == 0
 
 
 def test_there_is_none_where_reads_cannot_pass_as_they_are() -> None:
@@ -78,7 +86,6 @@ def test_a_filtered_lane_has_one_when_it_knows_the_shape() -> None:
     lane.feed(token("The"))
     made = way(took, answer=answer)
     assert isinstance(made, RewriteExpress)
-    assert isinstance(way(took, answer=answer, limited=True), LimitedRewriteExpress)
     assert way(took, made, answer) is made
     lane.feed(sse(chunk({"reasoning_content": "hm"})))
     other = way(took, made, answer)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 import msgspec
@@ -112,12 +113,17 @@ def digest(row: LegRow) -> str:
 
 def clean(text: str | None) -> str | None:
     """A word that somebody else chose, as every database takes it: no NUL, no half of a character, not endless."""
-    if text is None:
-        return None
+    if text is None or (text.isascii() and len(text) <= MAX_NAME and "\x00" not in text):
+        return text
     return text[:MAX_NAME].replace("\x00", "").encode("utf-8", "replace").decode()
 
 
 def tags_json(tags: object) -> str:
     """The tags of a key as a JSON object with sorted names; ``{}`` when there are none."""
-    pairs = dict(tags) if tags else {}  # type: ignore[call-overload]
+    return _tags_json(tags) if isinstance(tags, tuple) else _tags_json(tuple(dict(tags or {}).items()))  # type: ignore[call-overload]
+
+
+@lru_cache(maxsize=1024)
+def _tags_json(tags: tuple[tuple[object, object], ...]) -> str:
+    pairs = dict(tags)
     return _sorted({str(name): str(value) for name, value in pairs.items()}).decode()

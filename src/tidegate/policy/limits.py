@@ -18,89 +18,21 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Final
 
-from tidegate.policy.windows import SPAN, Purse, Window, bucket_of
+from tidegate.policy.grants import NO_END, Ask, Grant, Kind, Meter, OwnGrant, Plan, Standing
+from tidegate.policy.windows import GRAIN, SPAN, Purse, Window, bucket_of
 
 __all__ = ["NO_END", "Ask", "Grant", "Kind", "Limits", "Meter", "Refusal", "Standing"]
-
-NO_END: Final = 1 << 62
-"""An allowance that is never used up."""
 
 _SWEEP: Final = 4096
 """Admissions after which what nobody has asked for in a minute is forgotten."""
 
-
-class Kind(StrEnum):
-    """What a limit counts."""
-
-    REQUESTS = "requests"
-    TOKENS = "tokens"
-    STREAMS = "streams"
-    BUDGET = "budget"
+_REMEMBERED: Final = 4096
+"""Sets of meters that are remembered with their windows."""
 
 
-# An enum's member is looked up in its class every time; these are plain names.
 _REQUESTS, _TOKENS, _STREAMS, _BUDGET = Kind.REQUESTS, Kind.TOKENS, Kind.STREAMS, Kind.BUDGET
-
-
-class Meter(NamedTuple):
-    """One limit that a request falls under.
-
-    :param subject: whose: ``key:3f…``, ``tag:team=search``, ``model:gpt-*``, ``gateway``. For a budget with its period.
-    :param limit: requests or tokens a minute, live streams, or nano-dollars.
-    :param spent: of a budget, what the ledger knows to be spent.
-    :param resets: of a budget, milliseconds until its period is over; ``None``: never.
-    """
-
-    kind: Kind
-    subject: str
-    limit: int
-    spent: int = 0
-    resets: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Ask:
-    """What a request is expected to use.
-
-    :param prompt: tokens, estimated.
-    :param output: tokens: its ``max_tokens``, or what answers of the model have on average.
-    :param prompt_cost: nano-dollars of the prompt; 0 when the model has no price.
-    :param unit_cost: nano-dollars of one output token.
-    """
-
-    prompt: int
-    output: int
-    prompt_cost: int = 0
-    unit_cost: float = 0.0
-
-    def cost(self, output: int) -> int:
-        """Nano-dollars of the prompt and so many output tokens."""
-        return self.prompt_cost + math.ceil(output * self.unit_cost)
-
-    def allowance(self, kind: Kind, charged: int) -> int:
-        """Output tokens that a charge covers."""
-        if kind is _TOKENS:
-            return max(0, charged - self.prompt)
-        if kind is _BUDGET and self.unit_cost > 0:
-            return max(0, int((charged - self.prompt_cost) / self.unit_cost))
-        return NO_END
-
-    def charge(self, kind: Kind, output: int) -> int:
-        """What so many output tokens have to be charged."""
-        return self.prompt + output if kind is _TOKENS else self.cost(output)
-
-
-@dataclass(slots=True)
-class Standing:
-    """Where the tightest limit of a kind stands, for the headers."""
-
-    limit: int
-    remaining: int
-    reset: int
-    """Milliseconds until all of it is there again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,49 +50,6 @@ class Refusal:
     standings: tuple[tuple[Kind, Standing], ...] = ()
 
 
-class Grant:
-    """What one stream holds until it is settled."""
-
-    __slots__ = ("ask", "charged", "marks", "meters", "settled", "standings", "windows")
-
-    def __init__(self, meters: Sequence[Meter], ask: Ask) -> None:
-        self.meters = tuple(meters)
-        self.ask = ask
-        self.charged = [0] * len(self.meters)
-        """Of each meter: tokens, nano-dollars, or 1."""
-        self.marks: list[tuple[int, int, int]] = []
-        """Of every charge of a window: the meter's index, the bucket, the amount."""
-        self.standings: tuple[tuple[Kind, Standing], ...] = ()
-        self.windows: Sequence[Window | None] = ()
-        """Of each meter the one that was charged at admission."""
-        self.settled = False
-
-    def allowance(self) -> int:
-        """Output tokens that everything charged so far covers."""
-        ask = self.ask
-        found = NO_END
-        for meter, charged in zip(self.meters, self.charged, strict=True):
-            kind = meter[0]
-            if kind is _TOKENS or kind is _BUDGET:
-                covered = ask.allowance(kind, charged)
-                if covered < found:
-                    found = covered
-        return found
-
-    def unused(self, tokens: int) -> list[tuple[int, int, int]]:
-        """What to take back of each window when ``tokens`` were used in all: (index, bucket, amount), newest first."""
-        back = []
-        meters = self.meters
-        over = [charged - tokens for charged in self.charged]
-        for index, bucket, amount in reversed(self.marks):
-            left = over[index]
-            if left > 0 and meters[index][0] is _TOKENS:
-                some = amount if amount < left else left
-                back.append((index, bucket, some))
-                over[index] = left - some
-        return back
-
-
 def tightest(rows: Sequence[tuple[Kind, int, int, int]]) -> tuple[tuple[Kind, Standing], ...]:
     """Of (kind, limit, used, reset) the limit of each kind with the least left."""
     found: dict[Kind, Standing] = {}
@@ -175,94 +64,144 @@ def tightest(rows: Sequence[tuple[Kind, int, int, int]]) -> tuple[tuple[Kind, St
 class Limits:
     """The limits of one process. Moments are milliseconds of a monotonic clock."""
 
-    __slots__ = ("_admitted", "_live", "_purses", "_requests", "_tokens")
+    __slots__ = ("_admitted", "_live", "_plans", "_purses", "_requests", "_tokens")
 
     def __init__(self) -> None:
         self._requests: dict[str, Window] = {}
         self._tokens: dict[str, Window] = {}
         self._live: dict[str, int] = {}
         self._purses: dict[str, Purse] = {}
+        self._plans: dict[int, Plan] = {}
         self._admitted = 0
 
     def live(self, subject: str) -> int:
         """Streams of a subject that are not settled."""
         return self._live.get(subject, 0)
 
-    def admit(self, meters: Sequence[Meter], ask: Ask, now: int) -> Grant | Refusal:
-        """All of it, or why not. A refusal's wait is that of the meter which takes longest."""
-        worst: Refusal | None = None
-        windows: list[Window | None] = []
-        prompt = ask.prompt
-        wanted = prompt + ask.output
-        oldest = bucket_of(now) - SPAN
-        for meter in meters:
-            kind, subject, limit, _, resets = meter
-            window = refusal = None
-            if kind is _STREAMS:
-                if self._live.get(subject, 0) >= limit:
-                    refusal = Refusal(meter, None)
-            elif kind is _BUDGET:
-                if self._purse(meter).used >= limit:
-                    refusal = Refusal(meter, resets)
-            elif kind is _TOKENS and prompt > limit:
-                refusal = Refusal(meter, None, never=True)
-            else:
-                window = (self._requests if kind is _REQUESTS else self._tokens).get(subject)
-                if window is None:
-                    window = self._window(meter)
-                elif window.oldest < oldest:
-                    window.slide(now)
-                amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
-                if window.used + amount > limit:
-                    refusal = Refusal(meter, window.wait(amount, limit, now))
-            windows.append(window)
-            if refusal is not None and (worst is None or _longer(refusal, worst)):
-                worst = refusal
-        if worst is not None:
-            return Refusal(worst.meter, worst.wait, worst.never, self._standings(meters, now))
-        return self._charge(meters, ask, now, windows)
+    def admit(self, meters: Sequence[Meter], ask: Ask, now: int, budget: Meter | None = None) -> Grant | Refusal:
+        """All of it, or why not. A refusal's wait is that of the meter which takes longest.
 
-    def charge(self, meters: Sequence[Meter], ask: Ask, now: int) -> Grant:
-        """Charge it without asking: somebody else has decided."""
-        windows = [self._window(meter) if meter.kind in (_REQUESTS, _TOKENS) else None for meter in meters]
-        for window in windows:
-            if window is not None:
-                window.slide(now)
-        return self._charge(meters, ask, now, windows)
+        :param meters: quickest when they are the same tuple as before.
+        :param budget: one more meter, which is another one every time.
+        """
+        plan = self._planned(meters)
+        if self._fits(plan, budget, ask, now):
+            return self._charge(plan, budget, ask, now)
+        return self._refusal(plan.meters if budget is None else (*plan.meters, budget), ask, now)
 
-    def _charge(self, meters: Sequence[Meter], ask: Ask, now: int, windows: Sequence[Window | None]) -> Grant:
-        """:param windows: those of the meters that have one, as of now."""
-        grant = Grant(meters, ask)
-        grant.windows = windows
-        charged, marks, live = grant.charged, grant.marks, self._live
-        bucket = bucket_of(now)
-        least: dict[Kind, tuple[int, int, Window]] = {}
-        wanted = ask.prompt + ask.output
-        for index, meter in enumerate(grant.meters):
-            kind, subject, limit, _, _ = meter
-            window = windows[index]
-            if window is not None:
-                amount = 1 if kind is _REQUESTS else wanted if wanted < limit else limit
-                charged[index] = amount
-                marks.append((index, window.add(amount, bucket), amount))
-                left = limit - window.used
-                known = least.get(kind)
-                if known is None or left < known[0]:
-                    least[kind] = (left, limit, window)
-            elif kind is _STREAMS:
-                charged[index] = 1
-                live[subject] = live.get(subject, 0) + 1
-            else:
-                purse = self._purse(meter)
-                charged[index] = amount = max(0, min(ask.cost(ask.output), limit - purse.used))
-                purse.held += amount
-        grant.standings = tuple(
-            (kind, Standing(limit, max(0, left), window.reset(now))) for kind, (left, limit, window) in least.items()
+    def _planned(self, meters: Sequence[Meter]) -> Plan:
+        plan = self._plans.get(id(meters))
+        if plan is not None and plan.meters is meters:
+            return plan
+        fixed = tuple(meters)  # itself, where it is one
+        tokens = [(self._window(meter), meter.limit) for meter in fixed if meter.kind is _TOKENS]
+        plan = Plan(
+            fixed,
+            tuple([(self._window(meter), meter.limit) for meter in fixed if meter.kind is _REQUESTS]),
+            tuple(tokens),
+            tuple([(meter.subject, meter.limit) for meter in fixed if meter.kind is _STREAMS]),
+            tuple([meter for meter in fixed if meter.kind is _BUDGET]),
+            min([limit for _, limit in tokens], default=NO_END),
         )
+        if fixed is meters and not plan.budgets:
+            if len(self._plans) >= _REMEMBERED:
+                self._plans.clear()
+            self._plans[id(meters)] = plan  # which keeps the tuple, and with it its id
+        return plan
+
+    def _fits(self, plan: Plan, budget: Meter | None, ask: Ask, now: int) -> bool:
+        oldest = now // GRAIN - SPAN
+        for window, limit in plan.requests:
+            if window.oldest < oldest:
+                window.slide(now)
+            if window.used >= limit:
+                return False
+        wanted = ask.prompt + ask.output
+        if ask.prompt > plan.least:
+            return False
+        for window, limit in plan.tokens:
+            if window.oldest < oldest:
+                window.slide(now)
+            if window.used + (wanted if wanted < limit else limit) > limit:
+                return False
+        live = self._live
+        for subject, limit in plan.streams:
+            if live.get(subject, 0) >= limit:
+                return False
+        for meter in plan.budgets:
+            if self._purse(meter).used >= meter.limit:
+                return False
+        return budget is None or self._purse(budget).used < budget.limit
+
+    def _refusal(self, meters: Sequence[Meter], ask: Ask, now: int) -> Refusal:
+        refusals = [refusal for meter in meters if (refusal := self._refused(meter, ask, now)) is not None]
+        worst = refusals[0]
+        for refusal in refusals:
+            if _weight(refusal) > _weight(worst):
+                worst = refusal
+        return Refusal(worst.meter, worst.wait, worst.never, self._standings(meters, now))
+
+    def _refused(self, meter: Meter, ask: Ask, now: int) -> Refusal | None:
+        kind, limit = meter.kind, meter.limit
+        if kind is _STREAMS:
+            return Refusal(meter, None) if self._live.get(meter.subject, 0) >= limit else None
+        if kind is _BUDGET:
+            return Refusal(meter, meter.resets) if self._purse(meter).used >= limit else None
+        if kind is _TOKENS and ask.prompt > limit:
+            return Refusal(meter, None, never=True)
+        amount = 1 if kind is _REQUESTS else min(ask.prompt + ask.output, limit)
+        wait = self._window(meter).wait(amount, limit, now)
+        return Refusal(meter, wait) if wait else None
+
+    def charge(self, meters: Sequence[Meter], ask: Ask, now: int, budget: Meter | None = None) -> Grant:
+        """Charge it without asking: somebody else has decided."""
+        plan = self._planned(meters)
+        for window, _ in (*plan.requests, *plan.tokens):
+            window.slide(now)
+        return self._charge(plan, budget, ask, now)
+
+    def _charge(self, plan: Plan, budget: Meter | None, ask: Ask, now: int) -> Grant:
+        """Windows have to be as of now."""
+        grant = OwnGrant(plan, budget, ask)
+        bucket = now // GRAIN
+        standings = []
+        least, tight = NO_END, None
+        for pair in plan.requests:
+            window, limit = pair
+            window.add(1, bucket)
+            left = limit - window.used
+            if left < least:
+                least, tight = left, pair
+        if tight is not None:
+            standings.append((_REQUESTS, Standing(tight[1], max(0, least), tight[0].reset(now))))
+        wanted, counted = ask.prompt + ask.output, grant.counted
+        least, tight = NO_END, None
+        for pair in plan.tokens:
+            window, limit = pair
+            counted.append(window.add(wanted if wanted < limit else limit, bucket))
+            left = limit - window.used
+            if left < least:
+                least, tight = left, pair
+        if tight is not None:
+            standings.append((_TOKENS, Standing(tight[1], max(0, least), tight[0].reset(now))))
+        grant.standings = tuple(standings)
+        live = self._live
+        for subject, _ in plan.streams:
+            live[subject] = live.get(subject, 0) + 1
+        for meter in plan.budgets:
+            grant.money.append((meter, self._hold(meter, ask)))
+        if budget is not None:
+            grant.money.append((budget, self._hold(budget, ask)))
         self._admitted += 1
         if self._admitted % _SWEEP == 0:
             self._sweep(now)
         return grant
+
+    def _hold(self, meter: Meter, ask: Ask) -> int:
+        purse = self._purse(meter)
+        amount = max(0, min(ask.cost(ask.output), meter.limit - purse.used))
+        purse.held += amount
+        return amount
 
     def more(self, grant: Grant, output: int, now: int) -> int | Refusal:
         """Reserve up to ``output`` output tokens in all; as many as there are, or why there is not one more."""
@@ -298,31 +237,59 @@ class Limits:
         if meter.kind is _BUDGET:
             self._purse(meter).held += amount
         else:
-            grant.marks.append((index, self._window(meter).add(amount, bucket_of(now)), amount))
+            grant.marks.append((index, self._window(meter).add(amount, bucket_of(now))[0], amount))
 
     def settle(self, grant: Grant, tokens: int, cost: int, now: int) -> None:
         """The stream is over: so many tokens, prompt and output, and so many nano-dollars were used. Once counts."""
         if grant.settled:
             return
         grant.settled = True
-        windows = grant.windows
+        if isinstance(grant, OwnGrant) and grant.as_admitted:
+            self._settle_admitted(grant, tokens, cost, now)
+            return
         for index, bucket, amount in grant.unused(tokens):
-            window = windows[index]
-            assert window is not None
-            # The same as of the meter now, or one that was forgotten together with all that it had counted.
-            window.take_back(bucket, amount)
+            self._window(grant.meters[index]).take_back(bucket, amount)
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
-            kind = meter[0]
+            kind = meter.kind
             if kind is _STREAMS:
-                self._leave(meter[1])
+                self._leave(meter.subject)
             elif kind is _BUDGET:
-                purse = self._purse(meter)
-                purse.held -= charged
-                purse.spent += cost
+                self._spend(meter, charged, cost)
             elif kind is _TOKENS and tokens > charged:
-                window = self._window(meter)
-                window.slide(now)
-                window.add(tokens - charged, bucket_of(now))
+                self._count(meter, tokens - charged, now)
+
+    def _settle_admitted(self, grant: OwnGrant, tokens: int, cost: int, now: int) -> None:
+        plan, ask = grant.plan, grant.ask
+        wanted = ask.prompt + ask.output
+        if tokens > (wanted if wanted < plan.least else plan.least):
+            for meter in plan.meters:
+                if meter.kind is _TOKENS and tokens > min(wanted, meter.limit):
+                    self._count(meter, tokens - min(wanted, meter.limit), now)
+        for (window, limit), mark in zip(plan.tokens, grant.counted, strict=True):
+            unused = (wanted if wanted < limit else limit) - tokens
+            # Of a bucket that is forgotten there is nothing to take back.
+            if unused > 0 and mark[0] >= window.oldest:
+                mark[1] -= unused
+                window.used -= unused
+        live = self._live
+        for subject, _ in plan.streams:
+            left = live[subject] - 1
+            if left:
+                live[subject] = left
+            else:
+                del live[subject]
+        for meter, held in grant.money:
+            self._spend(meter, held, cost)
+
+    def _count(self, meter: Meter, amount: int, now: int) -> None:
+        window = self._window(meter)
+        window.slide(now)
+        window.add(amount, bucket_of(now))
+
+    def _spend(self, meter: Meter, held: int, cost: int) -> None:
+        purse = self._purse(meter)
+        purse.held -= held
+        purse.spent += cost
 
     def _leave(self, subject: str) -> None:
         left = self._live[subject] - 1
@@ -343,7 +310,8 @@ class Limits:
         if purse is None:
             purse = self._purses[meter.subject] = Purse()
         # Others write the same ledger, and what they spent comes from there; what we know and it does not yet, stays.
-        purse.spent = max(purse.spent, meter.spent)
+        if meter.spent > purse.spent:
+            purse.spent = meter.spent
         return purse
 
     def _standings(self, meters: Sequence[Meter], now: int) -> tuple[tuple[Kind, Standing], ...]:
@@ -355,16 +323,12 @@ class Limits:
         return tightest(rows)
 
     def _sweep(self, now: int) -> None:
+        self._plans.clear()
         self._requests = {subject: window for subject, window in self._requests.items() if window.slide(now)}
         self._tokens = {subject: window for subject, window in self._tokens.items() if window.slide(now)}
         # The ledger knows what a purse has spent, unless it is of the last moments.
         if len(self._purses) > _SWEEP:
             self._purses = {subject: purse for subject, purse in self._purses.items() if purse.held}
-
-
-def _longer(one: Refusal, other: Refusal) -> bool:
-    """Whether ``one`` keeps the request out for longer."""
-    return _weight(one) > _weight(other)
 
 
 def _weight(refusal: Refusal) -> float:

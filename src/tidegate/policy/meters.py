@@ -17,6 +17,8 @@ __all__ = ["UNLIMITED", "Meters", "Quota", "subject_of_budget"]
 _REMEMBERED: Final = 4096
 """Pairs of key and model whose meters are remembered."""
 
+_BUDGET: Final = Kind.BUDGET
+
 Tags = tuple[tuple[str, str], ...]
 
 
@@ -64,21 +66,29 @@ class Meters:
         :param now: Unix seconds.
         :param spent: nano-dollars that the ledger knows to be spent of a budget, by its subject and its period.
         """
+        fixed, budget = self.fixed(key_id, quota, tags, model), self.budget(key_id, quota, now, spent)
+        return fixed if budget is None else (*fixed, budget)
+
+    def fixed(self, key_id: str, quota: Quota, tags: Tags, model: str) -> tuple[Meter, ...]:
+        """Those that are the same for every request of a key for a model: the same tuple, while it is remembered."""
         known = self._known.get((key_id, model))
         if known is not None and known[0] is quota and known[1] is tags:
-            found = known[2]
-        else:
-            found = tuple(self._of(key_id, quota, tags, model))
-            if len(self._known) >= _REMEMBERED:
-                self._known.clear()
-            self._known[(key_id, model)] = (quota, tags, found)
+            return known[2]
+        found = tuple(self._of(key_id, quota, tags, model))
+        if len(self._known) >= _REMEMBERED:
+            self._known.clear()
+        self._known[(key_id, model)] = (quota, tags, found)
+        return found
+
+    def budget(self, key_id: str, quota: Quota, now: float, spent: Callable[[str, Period], int]) -> Meter | None:
+        """The key's money of this period, as far as it has a budget."""
         budget = quota.budget
         if budget is None:
-            return found
+            return None
         period = self.period(budget.period, now)
         subject = subject_of_budget(key_id, period)
         resets = None if period.end is None else max(1, int((period.end - now) * 1000))
-        return (*found, Meter(Kind.BUDGET, subject, budget.amount, spent(subject, period), resets))
+        return Meter(_BUDGET, subject, budget.amount, spent(subject, period), resets)
 
     def period(self, kind: str, now: float) -> Period:
         """As :func:`tidegate.policy.budgets.period_of`, remembering the last one."""

@@ -54,19 +54,22 @@ class Window:
             self.oldest = marks[0][0] if marks else _NEVER
         return self.used
 
-    def add(self, amount: int, bucket: int) -> int:
-        """Count ``amount`` in the bucket of this moment; the bucket that it is in, to take some of it back later."""
+    def add(self, amount: int, bucket: int) -> list[int]:
+        """Count ``amount`` in the bucket of this moment; the bucket that it is in, with what it counts: of that, some
+        may be taken back while it is remembered.
+        """
         marks = self._marks
         self.used += amount
         if marks:
             last = marks[-1]
             if last[0] >= bucket:
                 last[1] += amount
-                return last[0]
+                return last
         else:
             self.oldest = bucket
-        marks.append([bucket, amount])
-        return bucket
+        last = [bucket, amount]
+        marks.append(last)
+        return last
 
     def take_back(self, bucket: int, amount: int) -> None:
         """``amount`` of what was counted in that bucket was not used. Nothing, once the bucket is forgotten."""

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from functools import partial
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
@@ -71,16 +71,20 @@ class Tally:
 
     def add(self, spent: Spent) -> None:
         usage, cost = spent.usage, spent.cost
-        model = spent.model if spent.model in self._models or len(self._models) < MOST_MODELS else ""
-        self._models.add(model)
-        for kind, count in (
-            ("prompt", usage.prompt_tokens),
-            ("cached", usage.cached_tokens),
-            ("output", usage.output_tokens),
-            ("reasoning", usage.reasoning_tokens),
-        ):
-            if count:
-                self.tokens[(model, kind, usage.estimated)] += count
+        model = spent.model
+        if model not in self._models:
+            if len(self._models) >= MOST_MODELS:
+                model = ""
+            self._models.add(model)
+        tokens, estimated = self.tokens, usage.estimated
+        if usage.prompt_tokens:
+            tokens[model, "prompt", estimated] += usage.prompt_tokens
+        if usage.output_tokens:
+            tokens[model, "output", estimated] += usage.output_tokens
+        if usage.cached_tokens:
+            tokens[model, "cached", estimated] += usage.cached_tokens
+        if usage.reasoning_tokens:
+            tokens[model, "reasoning", estimated] += usage.reasoning_tokens
         if cost is not None:
             self.cost[model] += round(cost * _NANOS)
         elif usage.prompt_tokens or usage.output_tokens:
@@ -135,29 +139,21 @@ class Accounts:
         self.tally.add(Spent(record.model, usage, cost))
         ended = record.accepted_at + record.duration
         tags, tries = tags_json(stream.tags), stream.tries
-        legs = [
-            self._leg(
-                stream,
-                number,
-                tags=tags,
-                served_model=tried.model,
-                upstream=tried.upstream,
-                started_at=record.accepted_at + tried.started,
-                ended_at=record.accepted_at + tried.ended,
-                reason=reason_of(tried.error).value,
-                status=tried.error.status,
-                error_code=clean(tried.error.code),
-            )
-            for number, tried in enumerate(tries)
-        ]
+        legs = [self._tried(stream, number, tags) for number in range(len(tries))]
+        number = len(legs)
         legs.append(
-            self._leg(
-                stream,
-                len(tries),
+            LegRow(
+                id=f"{stream.id}/{number}",
+                stream_id=stream.id,
+                leg=number,
                 final=1,
+                instance=self._book.instance,
+                key_id=stream.client,
                 tags=tags,
+                model=record.model,
                 served_model=clean(record.served_model) or "",
                 upstream=record.upstream,
+                framing=record.framing,
                 started_at=record.accepted_at + (tries[-1].ended if tries else 0.0),
                 ended_at=ended,
                 ttft=record.ttft,
@@ -181,24 +177,31 @@ class Accounts:
                 validation=None if record.validation is None else msgspec.json.encode(record.validation).decode(),
             )
         )
-        return Ended(legs=legs, **self._texts(stream))
+        return Ended(legs=legs, **self._texts(stream)) if self.store_text else Ended(legs=legs)
 
-    def _leg(self, stream: Stream, number: int, *, final: int = 0, **fields: Any) -> LegRow:
+    def _tried(self, stream: Stream, number: int, tags: str) -> LegRow:
+        """A try before the one that counts."""
+        tried = stream.tries[number]
         return LegRow(
             id=f"{stream.id}/{number}",
             stream_id=stream.id,
             leg=number,
-            final=final,
+            final=0,
             instance=self._book.instance,
             key_id=stream.client,
+            tags=tags,
             model=stream.request.model,
+            served_model=tried.model,
+            upstream=tried.upstream,
             framing=stream.framing.value,
-            **fields,
+            started_at=stream.accepted_at + tried.started,
+            ended_at=stream.accepted_at + tried.ended,
+            reason=reason_of(tried.error).value,
+            status=tried.error.status,
+            error_code=clean(tried.error.code),
         )
 
     def _texts(self, stream: Stream) -> dict[str, str]:
-        if not self.store_text:
-            return {}
         prompt = stream.request.body.decode("utf-8", "replace").replace("\x00", "")
         return {"prompt": prompt, "answer": (stream.answer.text or "").replace("\x00", "")}
 

@@ -7,12 +7,18 @@ from collections.abc import Callable
 from enum import Enum
 from math import inf
 from time import monotonic
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from tidegate.relay.lifecycle import State
 from tidegate.relay.options import StreamOptions
 
 __all__ = ["Alarm", "Due", "Waits", "next_due"]
+
+
+LATE: Final = 0.05
+"""Seconds. A timer that fires so much too late says that this process was busy or stopped; it then waits as long once
+more, for what has come meanwhile to be looked at.
+"""
 
 
 class Due(Enum):
@@ -76,7 +82,7 @@ class Alarm:
     :param failed: told what ``act`` raised.
     """
 
-    __slots__ = ("_act", "_at", "_due", "_failed", "_loop", "_timer")
+    __slots__ = ("_act", "_at", "_due", "_failed", "_late", "_loop", "_timer")
 
     def __init__(
         self,
@@ -90,6 +96,7 @@ class Alarm:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._at = 0.0
+        self._late = False
 
     def arm(self) -> None:
         """Fire no later than the next deadline."""
@@ -120,15 +127,22 @@ class Alarm:
             self._timer = None
 
     def _set(self, at: float) -> None:
-        self._at = at
-        self._timer = self._loop.call_later(max(0.0, at - monotonic()), self._fire)
+        now = monotonic()
+        self._at = max(now, at)
+        self._timer = self._loop.call_later(self._at - now, self._fire)
 
     def _fire(self) -> None:
         self._timer = None
         try:
             at, what = self._due()
-            if at > monotonic():
+            now = monotonic()
+            late, self._late = self._late, False
+            if at > now:
                 self._set(at)
+            elif now - self._at > LATE and not late:
+                # Nobody else may be to blame: what they sent is perhaps still in a socket's buffer.
+                self._late = True
+                self._set(now + LATE)
             else:
                 self._act(what)
         except Exception as error:

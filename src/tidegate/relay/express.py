@@ -20,7 +20,7 @@ from tidegate.relay.template import PLAIN, Template
 from tidegate.relay.timing import Timing
 from tidegate.upstream.exchange import Straight
 
-__all__ = ["CRLF", "DATA", "MAX_KNOWN", "MOST_KNOWN", "Express", "Limited", "LimitedExpress"]
+__all__ = ["ANY", "CRLF", "DATA", "MAX_KNOWN", "MOST_KNOWN", "Express"]
 
 DATA: Final = len(b"data: ")
 CRLF: Final = len(b"\r\n")
@@ -44,6 +44,11 @@ MOST_KNOWN: Final = 8192
 # find one in a set costs a tenth of looking at its characters.
 _KNOWN: Final[set[bytes]] = set()
 _NONE: Final[frozenset[bytes]] = frozenset()
+
+ANY: Final = 1 << 29
+"""Tokens that may pass where there is no limit: more than a stream ever has, and small enough for the interpreter's
+quickest comparison. Whatever came after them would take the usual way.
+"""
 
 _plain = PLAIN.fullmatch
 _write = os.write
@@ -141,14 +146,20 @@ class Express(Straight):
         self._known: Set[bytes] = _KNOWN if self._watch > MAX_KNOWN else _NONE
         self._tokens = 0
         self._size = 0
-        self.left = 0
-        """Tokens that may still pass, where they are limited."""
+        self.left = ANY
+        """Tokens that may still pass before the usual way is taken, where somebody asks for more."""
 
     def data_received(self, data: bytes) -> None:
         length = len(data)
         head, size = self._heads.get(length) or self._head(data)
         text = data.removeprefix(head).removesuffix(self._suffix)
-        if len(text) != size or self._lane.held or not (text in self._known or self._passes(data, text)):
+        tokens = self._tokens + 1
+        if (
+            len(text) != size
+            or tokens > self.left
+            or self._lane.held
+            or not (text in self._known or self._passes(data, text))
+        ):
             self.usual.data_received(data)
             return
         timing = self._timing
@@ -157,7 +168,7 @@ class Express(Straight):
         if now - timing.last_token > timing.max_gap:
             timing.max_gap = now - timing.last_token
         timing.last_token = now
-        self._tokens += 1
+        self._tokens = tokens
         self._size += size
         if self._ndjson:
             line = data[len(head) - self._before + DATA : -CRLF - 1]
@@ -220,27 +231,6 @@ class Express(Straight):
         if len(text) <= MAX_KNOWN and len(_KNOWN) < MOST_KNOWN:
             _KNOWN.add(text)
         return True
-
-
-class Limited(Straight):
-    """Before an express, for a stream that may not have any number of tokens: passes ``left`` of them."""
-
-    __slots__ = ()
-
-    left: int
-    _tokens: int
-
-    def data_received(self, data: bytes) -> None:
-        if self._tokens < self.left:
-            super().data_received(data)
-        else:
-            self.usual.data_received(data)
-
-
-class LimitedExpress(Limited, Express):
-    """See :class:`Limited`."""
-
-    __slots__ = ()
 
 
 @lru_cache(1024)

@@ -16,14 +16,14 @@ import msgspec
 
 from tidegate.relay.answer import Answer
 from tidegate.relay.direct import Direct
-from tidegate.relay.express import CRLF, DATA, MAX_KNOWN, MOST_KNOWN, Express, Incoming, Limited, Outgoing
+from tidegate.relay.express import CRLF, DATA, MAX_KNOWN, MOST_KNOWN, Express, Incoming, Outgoing
 from tidegate.relay.lane import Redact
 from tidegate.relay.rewrite import RewriteLane
 from tidegate.relay.template import PLAIN
 from tidegate.relay.timing import Timing
 from tidegate.safety.json_text import escaped
 
-__all__ = ["LimitedRewriteExpress", "RewriteExpress"]
+__all__ = ["RewriteExpress"]
 
 _MAX_LINES: Final = 64
 
@@ -93,7 +93,8 @@ class RewriteExpress(Express):
         """Pass one read on, as far as the filter lets it."""
         head, size = self._heads.get(len(data)) or self._head(data)
         text = data.removeprefix(head).removesuffix(self._suffix)
-        if len(text) != size or self._lane.held or self._told.shape is not self.template:
+        tokens = self._tokens + 1
+        if len(text) != size or tokens > self.left or self._lane.held or self._told.shape is not self.template:
             self.usual.data_received(data)
             return
         said = self._said.get(text) or self._decoded(data, text)
@@ -106,7 +107,7 @@ class RewriteExpress(Express):
         if now - timing.last_token > timing.max_gap:
             timing.max_gap = now - timing.last_token
         timing.last_token = now
-        self._tokens += 1
+        self._tokens = tokens
         self._size += size
         try:
             out = stream.feed(said)
@@ -152,12 +153,6 @@ class RewriteExpress(Express):
         if len(self._lines) < _MAX_LINES:
             self._lines[size] = line
         return line
-
-
-class LimitedRewriteExpress(Limited, RewriteExpress):
-    """See :class:`~tidegate.relay.express.Limited`."""
-
-    __slots__ = ()
 
 
 def _encoded(text: str) -> bytes:

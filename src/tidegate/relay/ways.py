@@ -6,12 +6,12 @@ from collections.abc import Callable
 from functools import partial
 
 from tidegate.relay.answer import Answer
-from tidegate.relay.express import Express, Incoming, LimitedExpress
+from tidegate.relay.express import Express, Incoming
 from tidegate.relay.intake import Intake
 from tidegate.relay.lane import SseLane
 from tidegate.relay.output import Output
 from tidegate.relay.rewrite import RewriteLane
-from tidegate.relay.rewrite_express import LimitedRewriteExpress, RewriteExpress
+from tidegate.relay.rewrite_express import RewriteExpress
 from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
 
@@ -46,14 +46,13 @@ def express_of(
         if lane.stream is None or lane.shape is NEVER:
             return known
         template = lane.shape
-        rewrite = LimitedRewriteExpress if limited else RewriteExpress
-        make = partial(rewrite, into, lane, ended=ended, on_bug=on_bug)
+        make = partial(RewriteExpress, into, lane, ended=ended, on_bug=on_bug)
     else:
         template = lane.template
-        make = partial(LimitedExpress if limited else Express, into, lane)
+        make = partial(Express, into, lane)
     if known is not None and known.template is template:
         return known
-    return make(
+    made = make(
         answer,
         timing,
         out,
@@ -63,3 +62,6 @@ def express_of(
         write=write,
         direct=out.direct,
     )
+    if limited:
+        made.left = 0  # until the allowance says more
+    return made

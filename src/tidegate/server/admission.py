@@ -113,8 +113,8 @@ class Admission:
 
     def enter_at_once(self, who: Principal, request: Asking) -> Entry:
         """As :meth:`enter`, where :meth:`at_once` says so."""
-        meters, ask = self._asked(who, request, time.time())
-        return self._entered(self.limits.admit(meters, ask, _now()), who, request.model)
+        meters, budget, ask = self._asked(who, request, time.time())
+        return self._entered(self.limits.admit(meters, ask, _now(), budget), who, request.model)
 
     async def enter(self, who: Principal, request: Asking) -> Entry:
         """Reserve what the request will probably use.
@@ -124,20 +124,22 @@ class Admission:
         :raises Overloaded: limits cannot be counted now.
         """
         now = time.time()
-        budget = who.quota.budget
-        if budget is not None:
-            await self.spending.look(who.id, self.meters.period(budget.period, now))
-        meters, ask = self._asked(who, request, now)
+        if who.quota.budget is not None:
+            await self.spending.look(who.id, self.meters.period(who.quota.budget.period, now))
+        meters, budget, ask = self._asked(who, request, now)
         if self.shared is None:
-            decided: Grant | Refusal = self.limits.admit(meters, ask, _now())
+            decided: Grant | Refusal = self.limits.admit(meters, ask, _now(), budget)
+        elif meters or budget is not None:
+            decided = await self.shared.admit(meters, ask, budget)
         else:
-            decided = await self.shared.admit(meters, ask) if meters else Grant((), ask)
+            decided = Grant((), ask)
         return self._entered(decided, who, request.model)
 
-    def _asked(self, who: Principal, request: Asking, now: float) -> tuple[Sequence[Meter], Ask]:
-        meters = self.meters.of(who.id, who.quota, who.tags, request.model, now, self.spending.known)
-        price = None if who.quota.budget is None else self.cost.expected(request.model)
-        return meters, self._ask(request, price)
+    def _asked(self, who: Principal, request: Asking, now: float) -> tuple[Sequence[Meter], Meter | None, Ask]:
+        meters = self.meters.fixed(who.id, who.quota, who.tags, request.model)
+        budget = self.meters.budget(who.id, who.quota, now, self.spending.known)
+        price = None if budget is None else self.cost.expected(request.model)
+        return meters, budget, self._ask(request, price)
 
     def _entered(self, decided: Grant | Refusal, who: Principal, model: str) -> Entry:
         if isinstance(decided, Refusal):

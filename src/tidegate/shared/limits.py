@@ -145,11 +145,12 @@ class SharedLimits:
         """Streams of a subject in this process."""
         return self.mine.live(subject)
 
-    async def admit(self, meters: Sequence[Meter], ask: Ask) -> SharedGrant | Refusal:
+    async def admit(self, fixed: Sequence[Meter], ask: Ask, budget: Meter | None = None) -> SharedGrant | Refusal:
         """As :meth:`tidegate.policy.limits.Limits.admit`.
 
         :raises Overloaded: Redis is away, and then nobody is let in.
         """
+        meters = fixed if budget is None else (*fixed, budget)
         unable = next((meter for meter in meters if meter.kind is Kind.TOKENS and ask.prompt > meter.limit), None)
         if unable is not None:
             return Refusal(unable, None, never=True)
@@ -157,24 +158,24 @@ class SharedLimits:
         asked = [_row(meter, _amount(meter, ask)) for meter in meters]
         answer = await self._call("admit", {"id": grant_id, "meters": asked})
         if answer is None:
-            return self._admit_alone(meters, ask)
+            return self._admit_alone(fixed, ask, budget)
         if not answer[0]:
             standings = _standings(meters, answer[3:])
             return Refusal(meters[answer[1] - 1], None if answer[2] < 0 else answer[2], standings=standings)
-        grant = SharedGrant(self.mine.charge(meters, ask, self._clock()), local=False)
+        grant = SharedGrant(self.mine.charge(fixed, ask, self._clock(), budget), local=False)
         grant.id = grant_id
         for index, meter in enumerate(grant.meters):
             amount, bucket = answer[1 + 2 * index], answer[2 + 2 * index]
             grant.charged[index] = amount
-            if meter.kind is Kind.REQUESTS or meter.kind is Kind.TOKENS:
+            if meter.kind is Kind.TOKENS:
                 grant.marks.append((index, bucket, amount))
         grant.standings = _standings(meters, answer[1 + 2 * len(meters) :])
         self._grants[grant.id] = grant
         return grant
 
-    def _admit_alone(self, meters: Sequence[Meter], ask: Ask) -> SharedGrant | Refusal:
+    def _admit_alone(self, meters: Sequence[Meter], ask: Ask, budget: Meter | None = None) -> SharedGrant | Refusal:
         self._refuse_if_closed()
-        decided = self.mine.admit(meters, ask, self._clock())
+        decided = self.mine.admit(meters, ask, self._clock(), budget)
         if isinstance(decided, Refusal):
             return decided
         grant = SharedGrant(decided, local=True)
