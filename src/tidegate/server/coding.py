@@ -9,21 +9,14 @@ with zlib's own window, and no smaller); zstd 25 bytes, 1.5 µs, 66 KB. Brotli t
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Mapping
 from importlib.util import find_spec
 from typing import Any, Final, Protocol
 
+from tidegate.wire.gzip import Gzip
+
 __all__ = ["CODERS", "GZIP_ONLY", "Coder", "Gzip", "Zstd", "accepted", "coders"]
 
-LEVEL: Final = 3
-WINDOW: Final = 12
-"""Bits: 4 KiB, a dozen events."""
-
-MEMORY: Final = 4
-"""zlib's memLevel: 4 KiB of hash heads."""
-
-_PARTIAL: Final = zlib.Z_PARTIAL_FLUSH
 GZIP: Final = 16
 """Added to the window bits: gzip's framing."""
 
@@ -44,25 +37,6 @@ class Coder(Protocol):
 
     def finish(self, data: bytes) -> bytes:
         """The last of them."""
-
-
-class Gzip:
-    """RFC 1952."""
-
-    __slots__ = ("_compress", "_flush")
-
-    name: Final = b"gzip"
-
-    def __init__(self) -> None:
-        coder = zlib.compressobj(LEVEL, zlib.DEFLATED, WINDOW + GZIP, MEMORY)
-        self._compress, self._flush = coder.compress, coder.flush
-
-    def write(self, data: bytes) -> bytes:
-        begun = self._compress(data)  # nearly always empty: what it had no room for
-        return begun + self._flush(_PARTIAL) if begun else self._flush(_PARTIAL)
-
-    def finish(self, data: bytes) -> bytes:
-        return self._compress(data) + self._flush()
 
 
 class Zstd:
