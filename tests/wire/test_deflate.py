@@ -28,8 +28,12 @@ def coded(before: int, after: int, previous: bytes, texts: list[bytes]) -> list[
         framed = (bits << shift | around).to_bytes(length, "little")
         line, _, rest = framed.partition(b"\r\n")
         assert len(rest) == int(line, 16) + 2
-        assert rest.endswith(b"\0\0\xff\xff\r\n")
+        assert rest.endswith(b"\r\n")
         found.append((prefix + text + suffix, inflate.decompress(rest[:-2])))
+    # What is something else begins on a whole byte.
+    other = zlib.compressobj(wbits=-15)
+    found.append((b"other", inflate.decompress(row.close() + other.compress(b"other") + other.flush())))
+    assert inflate.eof
     return found
 
 
@@ -49,12 +53,20 @@ def test_every_length_of_a_match_and_every_byte_of_a_text_is_read_as_it_was() ->
             assert event == read
 
 
-@pytest.mark.parametrize(("text", "most"), [(b" sea", 17), ("潮".encode(), 17), (b"", 13)])
-def test_a_token_is_some_sixteen_bytes(text: bytes, most: int) -> None:
-    """Of an event of 300: 12 with the empty block for what surrounds it, and the text itself."""
+@pytest.mark.parametrize(("text", "most"), [(b" sea", 12), ("潮".encode(), 12), (b"", 8)])
+def test_a_token_is_some_twelve_bytes(text: bytes, most: int) -> None:
+    """Of an event of 300: 8 for what surrounds it, and the text itself."""
     key, _ = literals(text)
     _, _, length, _ = rows(200, 90).row(3)[key]
-    assert length - len(b"11\r\n\r\n") <= most
+    assert length - len(b"c\r\n\r\n") <= most
+
+
+def test_what_is_carried_over_is_less_than_a_byte_and_never_of_the_event() -> None:
+    """Whatever number of bits is left over, and in whatever order they come."""
+    texts = [b"a", "é".encode(), b"", b"ab", "éé".encode(), "aé".encode(), b"abc"] * 9
+    for after in range(20, 80):
+        for event, read in coded(200, after, b"x", texts):
+            assert event == read
 
 
 def test_what_surrounds_a_text_is_made_once_for_all_streams() -> None:

@@ -8,8 +8,11 @@ be kept for each stream.
 
 A number stands for bits in the order in which deflate sends them: the first one is the lowest. Huffman codes are sent
 from their highest bit on (§3.1.1), so they stand here reversed. The codes are the fixed ones (§3.2.6): a table of its
-own would be longer than an event. Each event ends with an empty stored block, as zlib's ``Z_SYNC_FLUSH`` does, so that
-every decoder gives all of it at once.
+own would be longer than an event.
+
+Behind an event its block ends and the next one begins: ten bits, and whole bytes of them leave with the event. What is
+carried over to the next one is less than a byte of those ten, so the event is there as a whole, and they are always the
+same, so how many there are is all that has to be known. zlib's ``Z_PARTIAL_FLUSH`` relies on the same, with ten more.
 """
 
 from __future__ import annotations
@@ -29,18 +32,22 @@ MOST_AROUND: Final = 4096 - MOST_TEXT
 """Bytes of prefix and suffix together. Deflate's window is 32 KiB; this much has to be kept of each stream."""
 
 _LONGEST: Final = 258
-_MOST_PLACES: Final = 2048
-"""Pairs of lengths that are remembered for one length of prefix and suffix: half a megabyte."""
+_MOST_PLACES: Final = 4096
+"""Pairs of lengths that are remembered for one length of prefix and suffix: a megabyte."""
 
-_HEADER: Final = (0b010, 3)
-"""Not the last block; fixed codes."""
-_END: Final = (0, 7 + 3)
-"""The end of a block, and the header of a stored one; what is missing to a whole byte is 0 as well."""
+_TAIL: Final = (0b010 << 7, 10)
+"""The end of a block, and the beginning of the next: not the last one, fixed codes."""
+
+_BEGINNING: Final = 3
+"""Bits of the tail that are the beginning of a block."""
+
+_CLOSED: Final = (0, 10)
+"""The end of a block, and the beginning of a stored one; what is missing to a whole byte is 0 as well."""
+
 _EMPTY: Final = b"\0\0\xff\xff"
 
 Bits = tuple[int, int]
 """A number, and how many bits it has."""
-
 
 Literals = tuple[int, int]
 """Of a text: its length and that of its bits, as one number; and the bits."""
@@ -52,21 +59,27 @@ stand before them, the bits before and behind them, the chunk's length in bytes,
 
 
 class Row(dict[int, Place]):
-    """By the key of a text, its place behind a text of ``previous`` bytes."""
+    """By the key of a text, its place behind a text of ``previous`` bytes, and behind which ``carry`` bits are left."""
 
-    __slots__ = ("_all", "_previous")
+    __slots__ = ("_all", "_carry", "_previous")
 
-    def __init__(self, everywhere: _Rows, previous: int) -> None:
+    def __init__(self, everywhere: _Rows, previous: int, carry: int) -> None:
         super().__init__()
         self._all = everywhere
         self._previous = previous
+        self._carry = carry
 
     def __missing__(self, key: int) -> Place:
-        place = self._all.place(self._previous, key)
+        place = self._all.place(self._previous, self._carry, key)
         if self._all.places < _MOST_PLACES:
             self._all.places += 1
             self[key] = place
         return place
+
+    def close(self) -> bytes:
+        """What has to be sent before anything else but an event: then it begins on a whole byte."""
+        number, count = _joined(_carried(self._carry), _CLOSED)
+        return number.to_bytes((count + 7) // 8, "little") + _EMPTY
 
 
 class _Rows:
@@ -77,28 +90,29 @@ class _Rows:
     def __init__(self, before: int, after: int) -> None:
         self._before = before
         self._after = after
-        self._rows: dict[int, Row] = {}
+        self._rows: dict[tuple[int, int], Row] = {}
         self.places = 0
 
-    def row(self, previous: int) -> Row:
-        """Behind a text of so many bytes."""
-        row = self._rows.get(previous)
+    def row(self, previous: int, carry: int = _BEGINNING) -> Row:
+        """Behind a text of so many bytes; by default where everything before ends on a whole byte."""
+        row = self._rows.get((previous, carry))
         if row is None:
-            row = self._rows[previous] = Row(self, previous)
+            row = self._rows[previous, carry] = Row(self, previous, carry)
         return row
 
-    def place(self, previous: int, key: int) -> Place:
+    def place(self, previous: int, carry: int, key: int) -> Place:
         size, text = key & 0xFFF, key >> 12
         around = self._before + self._after
-        first = _joined(_HEADER, _run(self._before, around + previous))
-        last = _joined(_run(self._after, around + size), _END)
-        length = (first[1] + text + last[1] + 7) // 8 + len(_EMPTY)
+        first = _joined(_carried(carry), _run(self._before, around + previous))
+        last = _joined(_run(self._after, around + size), _TAIL)
+        length, left = divmod(first[1] + text + last[1], 8)
         line = b"%x\r\n" % length
         shift = 8 * len(line) + first[1]
         framed = len(line) + length + 2
-        number = int.from_bytes(line, "little") | first[0] << 8 * len(line) | last[0] << shift + text
-        number |= int.from_bytes(_EMPTY + b"\r\n", "little") << 8 * (framed - len(_EMPTY) - 2)
-        return shift, number, framed, self.row(size)
+        sent = last[0] & (1 << last[1] - left) - 1
+        number = int.from_bytes(line, "little") | first[0] << 8 * len(line) | sent << shift + text
+        number |= int.from_bytes(b"\r\n", "little") << 8 * (framed - 2)
+        return shift, number, framed, self.row(size, left)
 
 
 @lru_cache(64)
@@ -125,6 +139,11 @@ def _joined(*pieces: Bits) -> Bits:
         number |= bits << count
         count += width
     return number, count
+
+
+def _carried(count: int) -> Bits:
+    """The last bits of the tail."""
+    return _TAIL[0] >> _TAIL[1] - count, count
 
 
 def _code(code: int, width: int) -> Bits:

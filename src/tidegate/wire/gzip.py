@@ -2,8 +2,8 @@
 
 zlib does it, with a small window, since an event repeats the ones just before it and memory is paid for every live
 stream: 24 KB. Once it is known what the events of a stream look like (:meth:`Gzip.learn`), they are coded by
-:mod:`tidegate.wire.deflate`, zlib's state is let go, and whatever else is written gets a compressor for itself that has
-the last event for its dictionary.
+:mod:`tidegate.wire.deflate` and zlib's state is let go. For what is not like them there is a new one, which has the
+last event for its dictionary.
 """
 
 from __future__ import annotations
@@ -25,8 +25,6 @@ MEMORY: Final = 4
 
 _HEAD: Final = b"\x1f\x8b\x08\0\0\0\0\0\0\xff"
 _MOST_KEPT: Final = 1 << WINDOW
-_NO_BITS: Final = b"\x03\0"
-"""The last block, with nothing in it."""
 
 
 class Gzip:
@@ -71,17 +69,13 @@ class Gzip:
         if self.texts:
             self.settle()
         self._count(data)
-        owed, self._owed = self._owed, b""
-        if self._prefix:
-            coded = self._alike(data)
-            if coded is None:
-                coded = self._alone(data)
-        else:
-            if self._zlib is None:
-                self._zlib = _compressor()
+        coded: bytes | None = self._alike(data) if self._prefix else None
+        if coded is None:
+            made = self._compressor()
             # The empty block of a partial flush is shorter than that of a sync flush, and does as well.
-            coded = self._zlib.compress(data) + self._zlib.flush(zlib.Z_PARTIAL_FLUSH)
-            self._last = data[-_MOST_KEPT:]
+            coded = made.compress(data) + made.flush(zlib.Z_PARTIAL_FLUSH)
+        self._last = data[-_MOST_KEPT:]
+        owed, self._owed = self._owed, b""
         return owed + coded if owed else coded
 
     def finish(self, data: bytes) -> bytes:
@@ -89,12 +83,9 @@ class Gzip:
         if self.texts:
             self.settle()
         self._count(data)
-        if self._zlib is None and not data:
-            coded = _NO_BITS
-        else:
-            made = self._zlib or _compressor(self._last)
-            coded = made.compress(data) + made.flush()
-        self._zlib = self.row = None
+        made = self._compressor()
+        coded: bytes = made.compress(data) + made.flush()
+        self._zlib = None
         return self._owed + coded + pack("<LL", self._crc, self._size & 0xFFFFFFFF)
 
     def learn(self, prefix: bytes, suffix: bytes) -> bool:
@@ -104,28 +95,40 @@ class Gzip:
             return False
         if self.texts:
             self.settle()
-        if self._zlib is not None:
-            self._owed += self._zlib.flush(zlib.Z_SYNC_FLUSH)
-            self._zlib = None
+        self._close()
         self._prefix, self._suffix, self._between = prefix, suffix, suffix + prefix
         self._before, self._after = before, after
-        self.row = None
         return True
 
     def _count(self, data: bytes) -> None:
         self._crc = zlib.crc32(data, self._crc)
         self._size += len(data)
 
+    def _compressor(self) -> Any:
+        self._close()
+        if self._zlib is None:
+            self._zlib = _deflate(self._last)
+        return self._zlib
+
+    def _close(self) -> None:
+        """No event is behind the next one."""
+        if self.row is not None:
+            self._owed += self.row.close()
+            self.row = None
+
     def _alike(self, data: bytes) -> bytes | None:
         """One or more events of the shape, behind one of them."""
-        if not data.startswith(self._prefix) or not data.endswith(self._suffix):
-            return None
-        row = self._behind() if self.row is None else self.row
-        if row is None or len(data) < self._before + self._after:
+        if len(data) < self._before + self._after or not (
+            data.startswith(self._prefix) and data.endswith(self._suffix)
+        ):
             return None
         texts = data[self._before : len(data) - self._after].split(self._between)
-        if max(map(len, texts)) > MOST_TEXT:
+        row = self._behind() if self.row is None else self.row
+        if row is None or max(map(len, texts)) > MOST_TEXT:
             return None
+        if self._zlib is not None:
+            self._owed += self._zlib.flush(zlib.Z_SYNC_FLUSH)
+            self._zlib = None
         coded = []
         for text in texts:
             key, bits = literals(text)
@@ -133,7 +136,6 @@ class Gzip:
             framed = (bits << shift | around).to_bytes(length, "little")
             coded.append(framed[framed.index(b"\n") + 1 : -2])
         self.row = row
-        self._last = data[-_MOST_KEPT:]
         return b"".join(coded)
 
     def _behind(self) -> Row | None:
@@ -145,16 +147,9 @@ class Gzip:
         size = len(last) - self._after - at - self._before
         return None if at < 0 or size > MOST_TEXT else rows(self._before, self._after).row(size)
 
-    def _alone(self, data: bytes) -> bytes:
-        made = _compressor(self._last)
-        coded: bytes = made.compress(data) + made.flush(zlib.Z_SYNC_FLUSH)
-        self._last = (self._last + data)[-_MOST_KEPT:]
-        self.row = None
-        return coded
 
-
-def _compressor(before: bytes = b"") -> Any:
-    """Bare deflate.
+def _deflate(before: bytes) -> Any:
+    """Bare deflate (RFC 1951).
 
     :param before: the end of what the reader has already.
     """
