@@ -22,11 +22,18 @@ __all__ = ["PROGRAMS", "check", "running", "written"]
 PROGRAMS = tuple(PROXIES)
 
 
-def written(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> tuple[Path, int]:
-    """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame."""
+def written(
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+) -> tuple[Path, int]:
+    """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame.
+
+    :param own_ca: the certificate is the program's own affair, which only Caddy has.
+    """
     port = unused_port()
     arguments = ["edge", program, "--listen", f"127.0.0.1:{port}", "--gateway", f"127.0.0.1:{gateway_port}"]
-    if tls:
+    if own_ca:
+        arguments += ["--domain", "localhost"]
+    elif tls:
         issued = trustme.CA().issue_cert("localhost")
         chain, key = folder / "chain.pem", folder / "key.pem"
         chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -50,9 +57,11 @@ def check(program: str, file: Path, folder: Path) -> subprocess.CompletedProcess
 
 
 @asynccontextmanager
-async def running(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> AsyncIterator[int]:
+async def running(
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+) -> AsyncIterator[int]:
     """The program in front of the gateway; its port, once it believes that the gateway is there."""
-    file, port = written(program, gateway_port, folder, tls=tls)
+    file, port = written(program, gateway_port, folder, tls=tls, own_ca=own_ca)
     with (folder / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             _program(program), *SERVE[program], str(file),
