@@ -51,6 +51,8 @@ class LoadSpec:
     """Close every stream after so many tokens; 0 never."""
     cancel_streams: int = 0
     """How many streams are closed so; 0 is all."""
+    gaps: bool = False
+    """Measure the time between two reads with a token of the same stream."""
     timeout: float = 120.0
     """For one batch; what is not whole by then is counted as incomplete."""
     headers: dict[str, str] = field(default_factory=dict)
@@ -70,6 +72,7 @@ class LoadResult:
     """Per stream: (first token seen - request sent) - (first token sent - request arrived at the upstream)."""
     transit: list[float] = field(default_factory=list)
     """Per stamped token after the first: seen - sent."""
+    gaps: list[float] = field(default_factory=list)
     closed_at: dict[int, int] = field(default_factory=dict)
     """Stream id -> monotonic nanoseconds at which it was closed on purpose."""
     problems: list[str] = field(default_factory=list)
@@ -78,7 +81,7 @@ class LoadResult:
 class Stream:
     """One request and what came of it so far."""
 
-    __slots__ = ("asked", "coded", "head", "ident", "seen", "sock", "tail")
+    __slots__ = ("asked", "coded", "head", "ident", "latest", "seen", "sock", "tail")
 
     def __init__(self, ident: int, sock: socket.socket) -> None:
         self.ident = ident
@@ -89,6 +92,8 @@ class Stream:
         self.seen = 0
         self.tail = b""
         self.coded: Coded | None = None
+        self.latest = 0
+        """When the last token was read, in monotonic nanoseconds."""
 
 
 class Coded:
@@ -214,7 +219,12 @@ class Load:
         if stream.coded is not None:
             data = stream.coded.feed(bytes(self.view[start:count]))
             start, count = 0, len(data)
-        stream.seen += data.count(b"~", start, count)
+        tokens = data.count(b"~", start, count)
+        if tokens and self.spec.gaps:
+            if stream.seen:
+                self.result.gaps.append((now - stream.latest) / 1e9)
+            stream.latest = now
+        stream.seen += tokens
         at = data.find(b"@", start, count)
         if at >= 0:
             self.stamps(stream, data, at, count, now)

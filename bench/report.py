@@ -167,6 +167,9 @@ def markdown(plan: Plan, results: Results) -> str:
     if results.torture or results.missing_torture:
         parts.append("### The torture suite\n\n" + torture.markdown(results.torture, results.missing_torture))
     parts.append(dict_table("A batch of requests: pooled connections against one connection a request", results.batch))
+    parts.append(
+        dict_table("A proxy before the gateway, as `tidegate edge` configures it: 50 streams", results.proxies)
+    )
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -80,6 +80,11 @@ def verdicts(rows: list[dict[str, Any]], results: Results) -> list[Verdict]:
         for row in results.stalled
         if row["relay"] == "tidegate"
     ]
+    found += [
+        judge(f"gap p99 behind {row['proxy']}, added", row["added to gap p99"], 5.0, 1.0, "ms")
+        for row in results.proxies
+        if isinstance(row["added to gap p99"], float)
+    ]
     if results.comply:
         found.append(
             Verdict(

@@ -88,6 +88,7 @@ class TestOfTheLedger:
             *("--rpm", "5", "--tpm", "6", "--concurrent", "7", "--budget", "5.00/day", "--expires", "30d"),
             *("--model", "gpt-*", "--model", "small", "--tag", "team=search", "--tag", "app=x"),
             *("--on-disconnect", "drain", "--safety", "strict", "--admin"),
+            *("--compression", "--obfuscation"),
         )
         assert made["object"] == "tidegate.key"
         assert (made["rpm"], made["tpm"], made["concurrent"]) == (5, 6, 7)
@@ -95,6 +96,7 @@ class TestOfTheLedger:
         assert made["models"] == ["gpt-*", "small"]
         assert made["tags"] == {"team": "search", "app": "x"}
         assert (made["on_disconnect"], made["safety"], made["admin"]) == ("drain", "strict", True)
+        assert (made["compression"], made["obfuscation"]) == (True, True)
         told = {name: value for name, value in made.items() if name != "key"}
         assert json.loads(command("keys", "show", "web", "--json").stdout) == told
         assert json.loads(command("keys", "list", "--json").stdout) == {"object": "list", "data": [told]}

@@ -11,13 +11,14 @@ import zstandard
 
 from tests.e2e.faces import SSE, both, face, question
 from tests.fakes.gateway import Rig, rig, run, simulator_options, until
-from tests.fakes.limited import bearing
+from tests.fakes.limited import bearing, gate
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.safety.profile import SafetyOptions
 
 GZIP = {"accept-encoding": "gzip", "save-data": "on"}
-ZSTD = {"accept-encoding": "gzip, zstd", "save-data": "on"}
+ZSTD = {"accept-encoding": "gzip;q=0.5, zstd", "save-data": "on"}
 coded = pytest.mark.parametrize("headers", [GZIP, ZSTD], ids=["gzip", "zstd"])
 
 
@@ -153,5 +154,39 @@ def test_who_is_near_gets_it_as_it_is_unless_its_key_asks(fast: bool) -> None:
             async with rig(fast=fast, server={"compression": mode}) as gate:
                 reader = await ask(gate.port, SSE, question("sim/prose"), {"accept-encoding": "gzip"})
                 assert reader.headers.get("content-encoding") == coding
+
+    run(case())
+
+
+@both
+def test_a_virtual_key_asks_for_it_and_for_hidden_sizes(fast: bool) -> None:
+    async def case() -> None:
+        async with gate(fast=fast) as found:
+            for spec in ({}, {"compression": True}, {"obfuscation": True}, {"compression": True, "obfuscation": True}):
+                key = (await found.key(**spec))["key"]
+                reader = await ask(
+                    found.rig.port, SSE, question("sim/prose"), bearing(key) | {"accept-encoding": "gzip"}
+                )
+                coded = reader.headers.get("content-encoding") == "gzip"
+                assert coded is spec.get("compression", False)
+                body = zlib.decompress(reader.body, 31) if coded else reader.body
+                assert b"Twice" in body
+                assert (b'"obfuscation":' in body) is (spec == {"obfuscation": True})
+                filled = len(reader.body) > len(body) / 2
+                assert not coded or filled is spec.get("obfuscation", False)
+
+    run(case())
+
+
+@face
+def test_a_filtered_stream_is_as_small(fast: bool, path: str) -> None:
+    """Its events leave in the shape that its express knows."""
+
+    async def case() -> None:
+        async with rig(fast=fast, sections={"safety": SafetyOptions(use="default")}) as gate:
+            plain = await ask(gate.port, path, question("sim/prose"))
+            reader = await ask(gate.port, path, question("sim/prose"), GZIP)
+            assert zlib.decompress(reader.body, 31) == plain.body
+            assert len(reader.body) < len(plain.body) / 6
 
     run(case())

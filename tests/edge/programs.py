@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import trustme
+from bench.proxies import CHECK, PROXIES, SERVE, whole
 from click.testing import CliRunner
 
 from tests.docs.test_proxies import _environment, _program
@@ -18,24 +19,21 @@ from tidegate.cli import cli
 
 __all__ = ["PROGRAMS", "check", "running", "written"]
 
-PROGRAMS = ("nginx", "haproxy", "caddy")
-_CHECK = {
-    "nginx": ("-t", "-c"),
-    "haproxy": ("-c", "-f"),
-    "caddy": ("validate", "--adapter", "caddyfile", "--config"),
-}
-_SERVE = {
-    "nginx": ("-g", "daemon off;", "-c"),
-    "haproxy": ("-db", "-f"),
-    "caddy": ("run", "--adapter", "caddyfile", "--config"),
-}
+PROGRAMS = tuple(PROXIES)
 
 
-def written(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> tuple[Path, int]:
-    """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame."""
+def written(
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+) -> tuple[Path, int]:
+    """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame.
+
+    :param own_ca: the certificate is the program's own affair, which only Caddy has.
+    """
     port = unused_port()
     arguments = ["edge", program, "--listen", f"127.0.0.1:{port}", "--gateway", f"127.0.0.1:{gateway_port}"]
-    if tls:
+    if own_ca:
+        arguments += ["--domain", "localhost"]
+    elif tls:
         issued = trustme.CA().issue_cert("localhost")
         chain, key = folder / "chain.pem", folder / "key.pem"
         chain.write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -46,33 +44,27 @@ def written(program: str, gateway_port: int, folder: Path, *, tls: bool = False)
     result = CliRunner().invoke(cli, arguments)
     assert result.exit_code == 0, result.output
     file, text = folder / "configuration", result.output
-    if program == "nginx":
-        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-        paths = "".join(f"{name}_temp_path {folder}/{name};" for name in kinds)
-        head = f"pid {folder}/pid; error_log {folder}/log; events {{}} worker_processes 1;"
-        text = f"{head} http {{ access_log off; {paths}\n{text}\n}}\n"
-    if program == "caddy":
-        text = text.replace("{\n\tservers", "{\n\tadmin off\n\tskip_install_trust\n\tservers", 1)
-        text = text.replace("\tservers {\n", "\tauto_https disable_redirects\n\tservers {\n", 1)
-    file.write_text(text)
+    file.write_text(whole(program, text, folder))
     return file, port
 
 
 def check(program: str, file: Path, folder: Path) -> subprocess.CompletedProcess[str]:
     """Have the program look at it."""
     return subprocess.run(
-        [_program(program), *_CHECK[program], str(file)],
+        [_program(program), *CHECK[program], str(file)],
         cwd=folder, env=_environment(folder), capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
 
 
 @asynccontextmanager
-async def running(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> AsyncIterator[int]:
+async def running(
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+) -> AsyncIterator[int]:
     """The program in front of the gateway; its port, once it believes that the gateway is there."""
-    file, port = written(program, gateway_port, folder, tls=tls)
+    file, port = written(program, gateway_port, folder, tls=tls, own_ca=own_ca)
     with (folder / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            _program(program), *_SERVE[program], str(file),
+            _program(program), *SERVE[program], str(file),
             cwd=folder, env=_environment(folder), stdout=output, stderr=output,
         )  # fmt: skip
     url = f"{'https://localhost' if tls else 'http://127.0.0.1'}:{port}/healthz"

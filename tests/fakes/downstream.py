@@ -13,6 +13,8 @@ __all__ = ["Written"]
 class Written:
     """A downstream without a socket."""
 
+    coded: None = None
+
     def __init__(self, *, framed: bool = False) -> None:
         self.framed = framed
         self.direct: Direct | None = None

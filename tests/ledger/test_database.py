@@ -19,6 +19,7 @@ from tidegate.ledger import book
 from tidegate.ledger.audit import append
 from tidegate.ledger.database import _VERSION, Database, LedgerAway, _upgrade, check_url, revisions
 from tidegate.ledger.entries import Ended
+from tidegate.ledger.keys import KeyRow, KeyStore
 from tidegate.ledger.tables import begins, legs, meta, metadata, totals
 from tidegate.ledger.verify import verify
 
@@ -129,7 +130,9 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
         with database.writing() as connection:
             book.enter(connection, [ended(1)], careful=True)
             connection.execute(text("ALTER TABLE legs DROP COLUMN validation"))
-            connection.execute(text("UPDATE alembic_version SET version_num = :before"), {"before": revisions()[-2]})
+            for late in ("compression", "obfuscation"):
+                connection.execute(text(f"ALTER TABLE keys DROP COLUMN {late}"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
         database.open()
         with database.writing() as connection:
             book.enter(connection, [ended(2, validation='{"valid":true}')], careful=True)
@@ -138,6 +141,19 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
                 '{"valid":true}',
             ]
             assert verify(connection).problems == []
+
+    def test_a_key_from_before_compression_asks_for_none(self, database: Database) -> None:
+        store = KeyStore(database)
+        store.create(KeyRow(id="key-1", name="web"), "d1", actor="cli")
+        with database.writing() as connection:
+            for late in ("compression", "obfuscation"):
+                connection.execute(text(f"ALTER TABLE keys DROP COLUMN {late}"))
+            connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
+        database.open()
+        (kept,) = store.all()
+        assert (kept.name, kept.compression, kept.obfuscation) == ("web", False, False)
+        made = store.create(KeyRow(id="key-2", name="phone", compression=True), "d2", actor="cli")
+        assert store.find("d2")[1] == made
 
     def test_opening_again_leaves_the_locks_of_sqlite_alone(self, tmp_path: Path) -> None:
         """Whoever closes the file in a process that has it open drops its locks, and others then take its log away."""

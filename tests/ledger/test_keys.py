@@ -25,6 +25,8 @@ FULL = KeyRow(
     on_disconnect="drain",
     safety="strict",
     admin=True,
+    compression=True,
+    obfuscation=True,
     expires_at=4e9,
 )
 

@@ -35,6 +35,8 @@ def test_everything_that_a_key_has() -> None:
             "on_disconnect": "drain",
             "safety": "strict",
             "admin": True,
+            "compression": True,
+            "obfuscation": True,
         },
         NOW,
     )
@@ -50,11 +52,15 @@ def test_everything_that_a_key_has() -> None:
         on_disconnect="drain",
         safety="strict",
         admin=True,
+        compression=True,
+        obfuscation=True,
     )
 
 
 def test_what_is_null_or_empty_is_left_out() -> None:
-    nothing = dict.fromkeys(("tags", "models", "rpm", "budget", "expires", "on_disconnect", "safety", "admin"))
+    nothing = dict.fromkeys(
+        ("tags", "models", "rpm", "budget", "expires", "on_disconnect", "safety", "admin", "compression")
+    )
     assert spec_of({"name": "x", **nothing}, NOW) == KeySpec(name="x")
     assert spec_of({"name": "x", "budget": "", "expires": ""}, NOW) == KeySpec(name="x")
 

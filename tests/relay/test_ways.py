@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from tests.fakes.downstream import Written
 from tests.relay.streams import ROLE, chunk, sse, sse_lane
 from tests.relay.test_express import Side, token
 from tests.relay.test_rewrite import told
+from tidegate.relay.coded_express import CodedExpress
 from tidegate.relay.express import ANY, Express
 from tidegate.relay.lane import NdjsonLane
 from tidegate.relay.rewrite import RewriteLane
@@ -15,6 +17,7 @@ from tidegate.relay.rewrite_express import RewriteExpress
 from tidegate.relay.template import NEVER
 from tidegate.relay.timing import Timing
 from tidegate.relay.ways import express_of
+from tidegate.wire.gzip import Gzip
 
 
 @dataclass
@@ -25,6 +28,7 @@ class Took:
     redact: None = None
     write_framed: Any = field(default_factory=lambda: [].append)
     direct: None = None
+    coded: Any = None
     size: int = 0
 
 
@@ -68,6 +72,18 @@ def test_where_tokens_are_limited_none_passes_before_it_is_said_how_many() -> No
     made = way(Took(lane), answer=answer, limited=True)
     assert made is not None
     assert made.left == 0
+
+
+def test_a_lane_of_a_compressed_body_has_one_that_codes_once_the_shape_is_known() -> None:
+    answer, lane = sse_lane(ndjson=False)
+    took = Took(lane, coded=(Gzip(), Written(framed=True)))
+    before = way(took, answer=answer)
+    assert before is not None
+    assert not isinstance(before, CodedExpress), "nothing is known of it yet"
+    lane.feed(sse(ROLE) + token("The"))
+    made = way(took, before, answer)
+    assert isinstance(made, CodedExpress)
+    assert way(took, made, answer) is made
 
 
 def test_there_is_none_where_reads_cannot_pass_as_they_are() -> None:

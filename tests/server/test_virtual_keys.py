@@ -27,6 +27,8 @@ SPEC = KeySpec(
     expires=4e9,
     on_disconnect="drain",
     safety="strict",
+    compression=True,
+    obfuscation=True,
 )
 
 
@@ -53,7 +55,7 @@ def test_who_brings_it_is_what_was_asked_for(keys: VirtualKeys) -> None:
     assert row is not None
     quota = Quota(5, 6, 7, Budget(2_500_000_000, "week"))
     tags = (("app", "x"), ("team", "search"))
-    assert principal_of(row) == Principal(row.id, False, ("gpt-*",), "strict", tags, quota, "drain")
+    assert principal_of(row) == Principal(row.id, False, ("gpt-*",), "strict", tags, quota, "drain", True, True)
 
 
 def test_a_budget_without_a_period_is_for_all_time() -> None:

@@ -62,6 +62,8 @@ def _with_ledger(command: _Command) -> _Command:
 @click.option("--expires", metavar="TIME", help="Such as 30d, or a date.")
 @click.option("--on-disconnect", metavar="WHAT", help="cancel or drain, when a reader leaves. [default: as configured]")
 @click.option("--safety", metavar="PROFILE", help="A safety profile, on top of that of every request.")
+@click.option("--compression", is_flag=True, help="Its answers are compressed where [server] compression is auto.")
+@click.option("--obfuscation", is_flag=True, help="The sizes of its events tell nothing of token lengths.")
 @click.option("--admin", is_flag=True, help="It sees and stops every stream, and may use /admin.")
 @_with_ledger
 def create(tags: Sequence[str], models: Sequence[str], file: str | None, as_json: bool, **given: Any) -> None:

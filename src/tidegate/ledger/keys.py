@@ -48,6 +48,8 @@ class KeyRow(msgspec.Struct, frozen=True, kw_only=True):
     on_disconnect: str = ""
     safety: str = ""
     admin: bool = False
+    compression: bool = False
+    obfuscation: bool = False
     expires_at: float | None = None
     revoked_at: float | None = None
     created_at: float = 0.0
@@ -192,6 +194,8 @@ def row_of(row: Any) -> KeyRow:
         on_disconnect=row.on_disconnect,
         safety=row.safety,
         admin=bool(row.admin),
+        compression=bool(row.compression),
+        obfuscation=bool(row.obfuscation),
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,
         created_at=row.created_at,

@@ -5,7 +5,7 @@ Times are Unix seconds. Money is whole nano-dollars: a token of a small model co
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
 __all__ = ["audit", "begins", "instances", "keys", "legs", "meta", "metadata", "texts", "totals"]
 
@@ -43,6 +43,8 @@ keys = Table(
     Column("revoked_at", Float),
     Column("created_at", Float, nullable=False),
     Column("updated_at", Float, nullable=False),
+    Column("compression", Boolean, nullable=False, server_default=false()),
+    Column("obfuscation", Boolean, nullable=False, server_default=false()),
 )
 """Virtual keys, by the keyed hash of each. ``tags`` is a JSON object, ``models`` a JSON list of globs. A rotated key's
 old digest is valid until ``previous_until``.

@@ -44,6 +44,8 @@ class KeySpec:
     on_disconnect: str = ""
     safety: str = ""
     admin: bool = False
+    compression: bool = False
+    obfuscation: bool = False
 
 
 def spec_of(fields: Mapping[str, Any], now: float) -> KeySpec:
@@ -68,6 +70,8 @@ def spec_of(fields: Mapping[str, Any], now: float) -> KeySpec:
         on_disconnect=_choice(fields, "on_disconnect", ("", "cancel", "drain")),
         safety=_text(fields, "safety"),
         admin=_flag(fields, "admin"),
+        compression=_flag(fields, "compression"),
+        obfuscation=_flag(fields, "obfuscation"),
     )
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Final, Protocol
 
 from tidegate.relay.direct import Direct
+from tidegate.wire.gzip import Gzip
 
 __all__ = ["BODILESS", "Downstream", "Reader"]
 
@@ -38,6 +39,10 @@ class Downstream(Protocol):
     """Whether :meth:`write_framed` may be used."""
     direct: Direct | None
     """``None`` where bytes must pass through the downstream (TLS, another server). After the first body bytes only."""
+
+    @property
+    def coded(self) -> tuple[Gzip, Downstream] | None:
+        """Where the body is compressed: by whom, and what the coded bytes are written to. After the head only."""
 
     def bind(self, reader: Reader) -> None:
         """Tell ``reader`` from now on; at once when it is gone already."""

@@ -27,6 +27,7 @@ from tidegate.relay.endings import (
 )
 from tidegate.relay.headers import passed_on
 from tidegate.relay.options import StreamOptions
+from tidegate.wire.gzip import Gzip
 
 if TYPE_CHECKING:
     from tidegate.relay.checks.watch import Watch
@@ -102,6 +103,11 @@ class Output:
     def direct(self) -> Direct | None:
         """The reader's socket, past the counting and everything else."""
         return self._down.direct
+
+    @property
+    def coded(self) -> tuple[Gzip, Downstream] | None:
+        """Who compresses, and what takes the coded bytes, past the counting and everything else."""
+        return self._down.coded
 
     def begin(self) -> None:
         """A try begins: whatever the one before it left is forgotten."""

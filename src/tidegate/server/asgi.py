@@ -24,6 +24,7 @@ class AsgiDownstream:
 
     framed = False
     direct: Direct | None = None
+    coded: None = None
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from tidegate.relay.direct import Direct
 from tidegate.relay.downstream import BODILESS, Downstream, Reader
 from tidegate.server.body import header
 from tidegate.server.coding import CODERS, GZIP_ONLY, Coder, accepted
+from tidegate.wire.gzip import Gzip
 
 __all__ = ["Compressed", "MakeCoder", "Mode", "coder_for", "compressed_send", "compressible", "unframed"]
 
@@ -87,6 +88,11 @@ class Compressed:
         # Whole chunks are opened again, which costs less than what the way without them does.
         self.framed = True
         self.direct: Direct | None = None
+
+    @property
+    def coded(self) -> tuple[Gzip, Downstream] | None:
+        """For whoever knows what the events look like."""
+        return (self._coder, self._down) if isinstance(self._coder, Gzip) else None
 
     def bind(self, reader: Reader) -> None:
         self._down.bind(reader)

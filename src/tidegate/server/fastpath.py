@@ -255,6 +255,8 @@ class FastDownstream:
         "reader",
     )
 
+    coded: None = None
+
     def __init__(
         self, connection: DirectConnection, send: CoroutineSend | None, *, high_water: int, stall_timeout: float
     ) -> None:

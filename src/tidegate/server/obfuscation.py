@@ -19,8 +19,9 @@ from tidegate.policy.keys import Principal
 from tidegate.relay.direct import Direct
 from tidegate.relay.downstream import Downstream, Reader
 from tidegate.relay.options import StreamOptions
-from tidegate.server.coding import GZIP, LEVEL, MEMORY, WINDOW, Gzip
+from tidegate.server.coding import GZIP
 from tidegate.server.compression import Compressed, MakeCoder, unframed
+from tidegate.wire.gzip import LEVEL, MEMORY, WINDOW, Gzip
 
 __all__ = ["Padded", "PaddedGzip", "Quantum", "hidden", "wrapped"]
 
@@ -67,6 +68,8 @@ class Padded:
     """
 
     __slots__ = ("_down", "_field", "_lines", "_on", "_quantum", "direct", "framed")
+
+    coded: None = None
 
     def __init__(self, down: Downstream, *, field: bool) -> None:
         self._down = down

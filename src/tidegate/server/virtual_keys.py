@@ -50,6 +50,8 @@ class VirtualKeys:
             on_disconnect=spec.on_disconnect,
             safety=spec.safety,
             admin=spec.admin,
+            compression=spec.compression,
+            obfuscation=spec.obfuscation,
             expires_at=spec.expires,
         )
         made = self._store.create(row, keyed_hash(self._secret, token), actor=self._actor)
@@ -111,6 +113,8 @@ def shown(row: KeyRow, *, key: str | None = None) -> dict[str, Any]:
         "on_disconnect": row.on_disconnect or None,
         "safety": row.safety or None,
         "admin": row.admin,
+        "compression": row.compression,
+        "obfuscation": row.obfuscation,
         "created": _moment(row.created_at),
         "expires": _moment(row.expires_at),
         "revoked": _moment(row.revoked_at),
@@ -144,4 +148,6 @@ def principal_of(row: KeyRow) -> Principal:
         tuple(sorted(tags.items())),
         UNLIMITED if quota == UNLIMITED else quota,
         cast(OnDisconnect, row.on_disconnect),
+        row.compression,
+        row.obfuscation,
     )
