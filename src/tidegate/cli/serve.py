@@ -12,6 +12,7 @@ from functools import partial
 import click
 
 from tidegate.cli.config import file_here, warnings
+from tidegate.cli.lean import import_structlog
 from tidegate.cli.listening import probe
 from tidegate.errors import ConfigError
 from tidegate.server.options import GatewayOptions
@@ -58,6 +59,7 @@ def serve(
     options = read()
     probe(options.server.host, options.server.port)
 
+    import_structlog()
     from tidegate.telemetry.log import configure_logging
 
     configure_logging(options.server.log_format, options.server.log_level)

@@ -5,7 +5,6 @@ Every refusal says what to write instead. None repeats a value that could be a s
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import json
 import math
@@ -156,6 +155,8 @@ def is_loopback(host: str) -> bool:
 
 def closest(name: str, known: list[str] | tuple[str, ...], *, cutoff: float = 0.6) -> str | None:
     """The known name that was probably meant."""
+    import difflib  # only where something is misspelt
+
     found = difflib.get_close_matches(name.lower(), known, n=1, cutoff=cutoff)
     return found[0] if found else None
 

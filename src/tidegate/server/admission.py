@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
 from time import monotonic
-from typing import Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
 import msgspec
 
@@ -18,9 +18,11 @@ from tidegate.policy.keys import Principal
 from tidegate.policy.limits import NO_END, Ask, Grant, Kind, Limits, Meter, Refusal, Standing
 from tidegate.policy.meters import UNLIMITED, Meters
 from tidegate.server.spending import Spending
-from tidegate.shared.limits import SharedGrant, SharedLimits
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.record import StreamRecord
+
+if TYPE_CHECKING:
+    from tidegate.shared.limits import SharedGrant, SharedLimits
 
 __all__ = ["Admission", "Cost", "Entry", "Price"]
 
@@ -145,9 +147,9 @@ class Admission:
         if isinstance(decided, Refusal):
             raise refusal_of(decided, who)
         self.metrics.entered(who.tags)
-        if isinstance(decided, SharedGrant):
-            return SharedEntry(self, decided, who, model)
-        return Entry(self, decided, who, model)
+        if self.shared is None or not decided.meters:
+            return Entry(self, decided, who, model)
+        return SharedEntry(self, cast("SharedGrant", decided), who, model)
 
     def _ask(self, request: Asking, price: Price | None) -> Ask:
         if not request.model:

@@ -28,7 +28,6 @@ from tidegate.server.chat import OWN_SEND, ChatEndpoint
 from tidegate.server.compression import coder_for, compressed_send
 from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
-from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
@@ -205,6 +204,8 @@ def _metrics(gateway: Gateway) -> Callable[[Request], Any]:
 
 async def _openapi(request: Request) -> Response:
     """``GET /openapi.json``: what this interface is, for programs."""
+    from tidegate.server.openapi import document  # only for who asks
+
     return json_response(document(request.scope.get("root_path", "")))
 
 

@@ -27,7 +27,6 @@ from tidegate.server.options import GatewayOptions
 from tidegate.server.price_lookup import PricesApart
 from tidegate.server.price_table import BuiltInPrices
 from tidegate.server.spending import Spending
-from tidegate.shared.limits import RedisScript, SharedLimits
 from tidegate.shared.options import SharedOptions
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.hooks import Hooks
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from tidegate.safety.classifier import Classifier
     from tidegate.server.checking import Checking
     from tidegate.server.keyring import KeyRing
+    from tidegate.shared.limits import SharedLimits
 
 __all__ = ["Gateway"]
 
@@ -290,6 +290,8 @@ def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedL
     """
     if not options.redis:
         return None
+    from tidegate.shared.limits import RedisScript, SharedLimits  # only where limits are shared
+
     return SharedLimits(options, RedisScript(resolve_url(options.redis, environ), options))
 
 

@@ -11,11 +11,12 @@ Until it is back, a process decides by limits of its own, which have been counti
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import os
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from importlib.resources import files
 from time import monotonic
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import msgspec
 import structlog
@@ -24,9 +25,15 @@ from tidegate.errors import ConfigError, Overloaded
 from tidegate.policy.limits import Ask, Grant, Kind, Limits, Meter, Refusal, Standing, tightest
 from tidegate.shared.options import SharedOptions
 
+if TYPE_CHECKING:
+    from redis.asyncio.connection import AbstractConnection
+
 __all__ = ["RedisScript", "SharedGrant", "SharedLimits"]
 
 MOST_CONNECTIONS: Final = 32
+
+FRESH: Final = 1.0
+"""Seconds for which a connection that has answered is taken to be there."""
 
 AGAIN: Final = 0.5
 """Seconds between two tries to find Redis again."""
@@ -47,7 +54,7 @@ class Script(Protocol):
 
 
 class RedisScript:
-    """The script in Redis.
+    """The script in Redis. The client library's connections, without its client, which is a third of what a call costs.
 
     :raises ConfigError: the client library is not installed, or the address makes no sense.
     """
@@ -57,30 +64,70 @@ class RedisScript:
             from redis.asyncio import Redis
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
+            from redis.exceptions import NoScriptError
         except ModuleNotFoundError:
             raise ConfigError("[shared] redis needs: pip install 'tidegate[redis]'") from None
         try:
             self._redis = Redis.from_url(
                 url,
                 max_connections=MOST_CONNECTIONS,
-                socket_timeout=options.redis_timeout,
+                socket_timeout=None,  # a call has one for all of it
                 socket_connect_timeout=options.redis_timeout,
                 # Whoever repeats a call that may have been carried out must take a new name first.
                 retry=Retry(NoBackoff(), 0),
             )
         except ValueError:
             raise ConfigError("[shared] redis must be redis://HOST:PORT/0, rediss:// or unix://PATH") from None
-        self._prefix = f"{{{options.prefix}}}:"
-        self._script = self._redis.register_script(_SOURCE.read_text())
+        self._not_loaded = NoScriptError
+        self._timeout = options.redis_timeout
+        self._source = _SOURCE.read_text()
+        sha = hashlib.sha1(self._source.encode(), usedforsecurity=False).hexdigest()
+        self._begin = b"*6\r\n" + _words("EVALSHA", sha, "1", f"{{{options.prefix}}}:")
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
+        self._kept: list[tuple[AbstractConnection, float]] = []
+        """Connections that nobody uses, each with the moment of its last answer."""
 
     async def __call__(self, operation: str, ask: bytes) -> Sequence[int]:
-        async with self._room:
-            answer: Sequence[int] = await self._script(keys=[self._prefix], args=[operation, ask])
-            return answer
+        command = b"%b%b$%d\r\n%b\r\n" % (self._begin, _words(operation), len(ask), ask)
+        async with self._room, asyncio.timeout(self._timeout):
+            try:
+                return await self._asked(command)
+            except self._not_loaded:
+                await self._redis.script_load(self._source)
+                return await self._asked(command)
+
+    async def _asked(self, command: bytes) -> Sequence[int]:
+        connection = await self._connection()
+        try:
+            await connection.send_packed_command(command, check_health=False)
+            answer: Sequence[int] = await connection.read_response()
+        except BaseException:
+            # Whatever it was: a reply may still come, and must not be taken for that of the next call.
+            await connection.disconnect(nowait=True)
+            await self._redis.connection_pool.release(connection)
+            raise
+        self._kept.append((connection, monotonic()))
+        return answer
+
+    async def _connection(self) -> AbstractConnection:
+        pool = self._redis.connection_pool
+        if self._kept:
+            connection, used = self._kept.pop()
+            if monotonic() - used < FRESH:
+                return connection
+            await pool.release(connection)  # which looks whether it is still there
+        found: AbstractConnection = await pool.get_connection()  # type: ignore[no-untyped-call]
+        return found
 
     async def close(self) -> None:
+        while self._kept:
+            await self._redis.connection_pool.release(self._kept.pop()[0])
         await self._redis.aclose()
+
+
+def _words(*words: str) -> bytes:
+    """As Redis takes them."""
+    return b"".join(b"$%d\r\n%b\r\n" % (len(data), data) for data in (word.encode() for word in words))
 
 
 class SharedGrant(Grant):
