@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from dataclasses import replace
 
+import pytest
+
 from tidegate.bench.abandonment import Abandonment
 from tidegate.bench.seed import SeedOptions, Spread, _spread, added, measure
 
@@ -50,6 +52,14 @@ def test_what_a_profile_adds_is_measured_on_the_same_readers() -> None:
     assert abs(sse.filtered.total) < 1.0
     assert told[-1].endswith(", strict")
     assert added("strict", [], []) is None
+
+
+def test_without_a_link_it_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    options = replace(OPTIONS, readers=2, answer=(0.1, 0.1), phones=2)
+    found = asyncio.run(measure(options, lambda *_: None))
+    assert {way.mobile for way in found} == {None}
+    assert {way.no_link for way in found} == {"There is no program `ip` (Debian's package iproute2)."}
 
 
 def test_a_spread_of_one_value_is_that_value_and_of_none_nothing() -> None:

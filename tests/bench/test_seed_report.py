@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from tidegate.bench.mobile import Coding, Mobile
 from tidegate.bench.seed import Filtered, SeedOptions, Spread, WayResult
 from tidegate.bench.seed_report import NOTES, PUBLISHED, document, interval, sources, table
 
@@ -101,3 +102,30 @@ def test_what_a_filter_adds_stands_beside_what_is_published_for_gates() -> None:
     assert "10-15%" in text
     assert "added by the filter" not in table(RESULTS, SeedOptions())
     assert document(through, SeedOptions())["ways"]["sse"]["filtered"]["total"] == 0.0042
+
+
+def coding(size: float | None, failed: int = 0) -> Coding:
+    return Coding(bytes_per_token=size, cpu_per_token=2e-5, painted=0.6, failed=failed)
+
+
+def test_what_phones_got_stands_with_gzip_and_without() -> None:
+    mobile = Mobile(phones=4, shaped="400 kbit/s, 150 ms", plain=coding(306.4), gzip=coding(89.2))
+    some = [*RESULTS[:-1], replace(RESULTS[-1], mobile=mobile)]
+    text = table(some, SeedOptions())
+    rows = {cells[1].strip(): cells[2:5] for line in text.splitlines() if len(cells := line.split("|")) > 4}
+    assert "mobile, 4 phones: with gzip (without)" in rows
+    assert [cell.strip() for cell in rows["bytes a token"]] == ["-", "-", "89 (306)"]
+    assert rows["gateway's CPU us a token"][2].strip() == "20 (20)"
+    assert rows["first visible text ms"][2].strip() == "600 (600)"
+    assert "slows down: 400 kbit/s, 150 ms." in " ".join(text.split())
+    broken = replace(mobile, gzip=coding(None, failed=2))
+    text = table([*RESULTS[:-1], replace(RESULTS[-1], mobile=broken)], SeedOptions())
+    assert "- (306)" in text
+    assert "|   failed " in text
+
+
+def test_phones_without_a_link_are_not_measured_and_it_says_why() -> None:
+    text = table([replace(one, no_link="It takes Linux, and root.") for one in RESULTS], SeedOptions())
+    assert "| mobile " in text
+    assert "not measured" in text
+    assert "Not measured, because there is no link to slow down. It takes Linux, and root." in " ".join(text.split())

@@ -17,7 +17,21 @@ from tests.cli.servers import start, tidegate
 from tidegate.bench.visible import PlainText
 from tidegate.cli.bench_seed import _program, _screen
 
-SMALL = ("--streams", "10", "--readers", "10", "--ttft", "0.05", "0.1", "--answer", "0.2", "0.4", "--quiet")
+SMALL = (
+    "--streams",
+    "10",
+    "--readers",
+    "10",
+    "--ttft",
+    "0.05",
+    "0.1",
+    "--answer",
+    "0.2",
+    "0.4",
+    "--phones",
+    "1",
+    "--quiet",
+)
 
 
 EVERYBODY = ("--impatience", "0", "--distraction", "0")
@@ -33,6 +47,12 @@ def test_it_measures_and_saves_a_table_json_and_a_plot(tmp_path: Path) -> None:
     assert {way: found["ways"][way]["complete"] for way in found["ways"]} == {"blocking": 10, "chunked": 10, "sse": 10}
     assert {found["ways"][way]["perceived_in"] for way in found["ways"]} == {"terminal"}
     assert "  browser, " not in result.stdout
+    sse = found["ways"]["sse"]
+    if sse["no_link"]:  # a link takes Linux and root
+        assert sse["no_link"] in " ".join(result.stdout.replace("\n  ", " ").split())
+    else:
+        assert sse["mobile"]["plain"]["bytes_per_token"] > sse["mobile"]["gzip"]["bytes_per_token"]
+        assert "| mobile, 1 phones" in result.stdout
     assert (tmp_path / "seed.svg").read_text().startswith("<?xml")
 
 

@@ -142,23 +142,39 @@ def correlation(pairs: list[tuple[int, int]]) -> float:
     return 0.0 if not xx or not yy else float(xy / (xx * yy) ** 0.5)
 
 
-@pytest.mark.parametrize("compressed", [False, True])
-def test_sizes_tell_nothing_of_lengths(compressed: bool) -> None:
-    """And they would, without it: the measurement finds what it looks for."""
+LENGTHS = {
+    "tokens": (range(1, 15), 0.7),
+    "one character or two": (range(1, 3), 0.1),
+    "one character or very many": ([1] * 19 + [3000], 0.7),
+    "very long ones": (range(1000, 2000), 0.7),
+}
+"""How long texts are, and the correlation with it that the sizes on the wire would have at least."""
+
+
+@pytest.mark.parametrize("kind", LENGTHS)
+@pytest.mark.parametrize("ndjson", [False, True], ids=["sse", "ndjson"])
+@pytest.mark.parametrize("compressed", [False, True], ids=["plain", "gzip"])
+def test_sizes_tell_nothing_of_lengths(compressed: bool, ndjson: bool, kind: str) -> None:
+    """And they would, without it: the measurement finds what it looks for.
+
+    Behind a first long event, if there are any: the size has to grow for it.
+    """
+    lengths, at_least = LENGTHS[kind]
     rand = random.Random(7)
     letters = "abcdefghijklmnopqrstuvwxyz ,.ABCDEF"
-    texts = ["".join(rand.choice(letters) for _ in range(rand.randint(1, 14))) for _ in range(2000)]
+    long = "".join(rand.choices(letters, k=max(lengths)))
+    texts = ["".join(rand.choices(letters, k=rand.choice(lengths))) for _ in range(2000)]
 
     def measured(hide: bool) -> float:
         down = Written()
         body = wrapped(down, Gzip if compressed else None, hide=hide, field=True)
-        body.start(200, SSE)
-        for text in ["", "", *texts]:
-            body.write(event(text))
+        body.start(200, NDJSON if ndjson else SSE)
+        for text in ["", long, *texts]:
+            body.write(line(text) + b"\n" if ndjson else event(text))
         return correlation([(len(text), len(write)) for text, write in zip(texts, down.writes[2:], strict=True)])
 
     assert abs(measured(hide=True)) <= 0.02
-    assert measured(hide=False) > 0.7
+    assert measured(hide=False) > at_least
 
 
 def test_the_request_counts_then_the_key_then_the_configuration() -> None:

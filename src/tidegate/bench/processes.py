@@ -30,13 +30,18 @@ async def simulator() -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def gateway(upstream: str, *, safety: str = "") -> AsyncIterator[tuple[str, int]]:
+async def gateway(upstream: str, *, safety: str = "", host: str = "") -> AsyncIterator[tuple[str, int]]:
     """``tidegate serve`` in front of ``upstream``, with its defaults; its URL and process id.
 
     :param safety: the safety profile of every request.
+    :param host: the address that it listens on, for anybody who reaches it; by default its own, which is loopback.
     """
     arguments = ["serve", "--port", "0", "--upstream", upstream, "--log-format", "json"]
-    async with _command(arguments, {"TIDEGATE_SAFETY__USE": safety} if safety else {}) as found:
+    settings = {"TIDEGATE_SAFETY__USE": safety} if safety else {}
+    if host:
+        arguments += ["--host", host]
+        settings["TIDEGATE_AUTH__ANONYMOUS"] = "true"
+    async with _command(arguments, settings) as found:
         yield found
 
 

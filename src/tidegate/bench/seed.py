@@ -13,7 +13,9 @@ from time import monotonic
 from tidegate.bench.abandonment import Abandonment, Reader, readers
 from tidegate.bench.devtools import Browser, chromium
 from tidegate.bench.far_end import FarEnd
+from tidegate.bench.link import NoLink, links
 from tidegate.bench.memory import MemoryWatch
+from tidegate.bench.mobile import Mobile, Phones
 from tidegate.bench.pages import perceived
 from tidegate.bench.processes import gateway, simulator
 from tidegate.bench.visible import PlainText, Screen
@@ -48,6 +50,8 @@ class SeedOptions:
     """How often, for each way."""
     safety: str = ""
     """A safety profile through which the same readers get their events once more; empty: they do not."""
+    phones: int = 0
+    """That are asked the same behind a slow link each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +103,10 @@ class WayResult:
     pages: int = 0
     """That were asked, and those of them that showed no answer."""
     pages_failed: int = 0
+    mobile: Mobile | None = None
+    """On phones."""
+    no_link: str = ""
+    """Why there were none."""
 
     @property
     def completion(self) -> float:
@@ -128,6 +136,7 @@ async def measure(options: SeedOptions, tell: Callable[[str, int, int], None]) -
         # First of all: a browser that does not start should not be found out after the minutes.
         browser = await stack.enter_async_context(chromium(options.browser)) if options.browser else None
         upstream = await stack.enter_async_context(simulator())
+        phones, no_link = await _phones(stack, options.phones, upstream, people[0])
         for way in WAYS:
             async with gateway(upstream) as (url, pid):
                 result, seats = await _one_way(way, people, url, pid, upstream, options, tell)
@@ -138,8 +147,24 @@ async def measure(options: SeedOptions, tell: Callable[[str, int, int], None]) -
                 async with gateway(upstream, safety=options.safety) as (url, pid):
                     _, others = await _one_way(named, people, url, pid, upstream, options, tell)
                 result = replace(result, filtered=added(options.safety, seats, others))
-            results.append(result)
+            if phones is not None:
+                tell(f"{way.title}, phones", 0, options.phones)
+                result = replace(result, mobile=await phones.ask(people, way, options.screen))
+            results.append(replace(result, no_link=no_link))
     return results
+
+
+async def _phones(stack: AsyncExitStack, count: int, upstream: str, reader: Reader) -> tuple[Phones | None, str]:
+    """Phones, or why there are none."""
+    if not count:
+        return None, ""
+    try:
+        found = stack.enter_context(links(count))
+    except NoLink as error:
+        return None, str(error)
+    phones = Phones(found, *await stack.enter_async_context(gateway(upstream, host=found[0].outside)))
+    await phones.warm(reader, WAYS[-1])
+    return phones, ""
 
 
 def added(profile: str, without: Sequence[Seat], through: Sequence[Seat]) -> Filtered | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from tidegate.bench.mobile import Mobile
 from tidegate.bench.pages import AT_ONCE
 from tidegate.bench.seed import Filtered, SeedOptions, Spread, WayResult
 
@@ -56,6 +57,12 @@ that draws, and as many as there are readers would measure the machine. Nobody l
 answers here too; and they are the first of the readers, so compare the ways in this row, not this row with another. It
 is each page's second question: the first starts its worker and its connection.
 """
+_MOBILE: Final = """
+Mobile. The first readers' questions from phones, all at once, each in a network namespace of its own behind a link that
+the kernel slows down: {shaped}. Bytes are those of the link, with the headers of Ethernet, IP and TCP; the time counts
+from before the connection is made. Nobody leaves there.
+"""
+_NO_MOBILE: Final = "Mobile. Not measured, because there is no link to slow down. {why}"
 _SCREENS: Final = {
     "terminal": """
 Terminal. The write that shows the first text, by what draws `tidegate chat`, on a terminal in memory; of the readers
@@ -72,6 +79,9 @@ NOTES: Final = tuple(" ".join(note.split()) for note in _NOTES.split("\n\n"))
 def sources(results: Sequence[WayResult], options: SeedOptions) -> list[str]:
     """Where the figures of perceived latency are from."""
     found = [_BROWSER] if any(result.pages for result in results) else []
+    mobile = next((result.mobile for result in results if result.mobile is not None), None)
+    found += [] if mobile is None else [_MOBILE.format(shaped=mobile.shaped)]
+    found += [_NO_MOBILE.format(why=why) for why in dict.fromkeys(result.no_link for result in results) if why]
     found += [_SCREENS[options.screen_name]] if options.screen_name in _SCREENS else []
     return [" ".join(note.split()) for note in found]
 
@@ -101,6 +111,7 @@ def table(results: Sequence[WayResult], options: SeedOptions) -> str:
         ["  published", *(f"{PUBLISHED[result.way].memory}" for result in results)],
         ["total ms, p10-p90", *(_range(result.total) for result in results)],
         *_filter_rows(results),
+        *_mobile_rows(results),
         ["cancelled", *(f"{result.cancelled:.1%}" for result in results)],
         ["  out of patience", *(f"{result.impatient / result.readers:.1%}" for result in results)],
         ["tokens saved by it", *(_saved(result) for result in results)],
@@ -121,6 +132,33 @@ def _filter_rows(results: Sequence[WayResult]) -> list[list[str]]:
         [f"added by the filter `{profile}`", *(_added(result.filtered) for result in results)],
         ["  published (compliance gates)", *("10-15%" if result.filtered is not None else "" for result in results)],
     ]
+
+
+def _mobile_rows(results: Sequence[WayResult]) -> list[list[str]]:
+    mobile = next((result.mobile for result in results if result.mobile is not None), None)
+    if mobile is None:
+        return [["mobile", *("not measured" for _ in results)]] if any(result.no_link for result in results) else []
+    rows = [[f"mobile, {mobile.phones} phones: with gzip (without)", *("" for _ in results)]]
+    for name, figure, scale in (
+        ("bytes a token", "bytes_per_token", 1.0),
+        ("gateway's CPU us a token", "cpu_per_token", 1e6),
+        ("first visible text ms", "painted", 1e3),
+    ):
+        rows.append([f"  {name}", *(_coded(result.mobile, figure, scale) for result in results)])
+    if any(one.mobile.plain.failed + one.mobile.gzip.failed for one in results if one.mobile is not None):
+        failed = (one.mobile for one in results)
+        rows.append(
+            ["  failed", *("-" if each is None else str(each.plain.failed + each.gzip.failed) for each in failed)]
+        )
+    return rows
+
+
+def _coded(mobile: Mobile | None, figure: str, scale: float) -> str:
+    if mobile is None:
+        return "-"
+    found = (getattr(coding, figure) for coding in (mobile.gzip, mobile.plain))
+    coded, plain = ("-" if value is None else f"{value * scale:.0f}" for value in found)
+    return f"{coded} ({plain})"
 
 
 def _added(filtered: Filtered | None) -> str:

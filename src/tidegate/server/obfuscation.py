@@ -46,7 +46,7 @@ _LEAST: Final = 20
 
 class Quantum:
     """The size that a stream's writes are multiples of. It grows when it must, which few streams do after their first
-    event, and never shrinks.
+    event, and never shrinks. That it grows is to be seen, so it grows to twice as much at least.
     """
 
     __slots__ = ("size",)
@@ -57,7 +57,7 @@ class Quantum:
     def fit(self, one: int, whole: int) -> int:
         """What a write of ``whole`` bytes, whose longest event has ``one``, is filled up to."""
         if one > self.size:
-            self.size = -(-(one + ROOM) // STEP) * STEP
+            self.size = max(-(-(one + ROOM) // STEP) * STEP, 2 * self.size)
         return -(-whole // self.size) * self.size
 
 
