@@ -21,7 +21,14 @@ PURE = (
     *(f"client/{name}.py" for name in ("core", "failure", "graphemes", "reading", "result")),
     *(f"terminal/{name}.py" for name in ("blocks", "board", "cells", "conversation", "keys", "region")),
     *("bench/histogram.py", "bench/prompts.py", "bench/report.py", "bench/visible.py", "edge"),
-    *("batch/lines.py", "batch/pace.py", "torture/cases.py", "torture/judge.py", "torture/report.py"),
+    *(
+        "shared/table.py",
+        "batch/lines.py",
+        "batch/pace.py",
+        "torture/cases.py",
+        "torture/judge.py",
+        "torture/report.py",
+    ),
 )
 """What takes bytes, events, numbers and facts, and gives values."""
 
