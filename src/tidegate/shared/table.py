@@ -1,8 +1,8 @@
-"""PURE. The decisions of ``limits.lua`` without Redis, for the workers of one machine: one process decides for them all.
+"""PURE. The decisions of ``limits.lua`` without Redis, for the workers of one machine: one process decides for all.
 
-It counts with the windows and purses of :mod:`tidegate.policy`, understands what :class:`tidegate.shared.limits.SharedLimits`
-asks, and answers as the script does; both pass the same tests. Where Redis has leases that run out, whoever holds this
-table sees a worker's end and says so (:meth:`Table.leave`).
+It counts with the windows and purses of :mod:`tidegate.policy`, understands what
+:class:`tidegate.shared.limits.SharedLimits` asks, and answers as the script does; both pass the same tests. Where Redis
+has leases that run out, whoever holds this table sees the end of a worker and says so (:meth:`Table.leave`).
 """
 
 from __future__ import annotations
