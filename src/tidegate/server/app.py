@@ -32,6 +32,7 @@ from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
+from tidegate.shared.bus import Bus
 from tidegate.wire.chat_request import MAX_MODEL_CHARS
 
 __all__ = ["GatewayApp", "create_app"]
@@ -77,7 +78,10 @@ class GatewayApp(Starlette):
 
 
 def create_app(
-    config: GatewayOptions | None = None, *, classifiers: Mapping[str, Classifier] = MappingProxyType({})
+    config: GatewayOptions | None = None,
+    *,
+    classifiers: Mapping[str, Classifier] = MappingProxyType({}),
+    bus: Bus | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI application; alone under any ASGI server, or mounted in somebody's application.
 
@@ -87,10 +91,11 @@ def create_app(
     :param config: ``tidegate.config.load(path)`` makes one of a file; without it, nobody is let in and no model is
         served, which is good for nothing but ``/healthz``.
     :param classifiers: your own, by the names under which ``config.safety.classifiers`` says how they are used.
+    :param bus: the way to other processes whose streams are seen from here, where it is not Redis.
     :raises ConfigError: a secret that the options refer to is not there.
     """
     options = config if config is not None else GatewayOptions()
-    gateway = Gateway(options, classifiers=classifiers)
+    gateway = Gateway(options, classifiers=classifiers, bus=bus)
     routes = _routes(gateway)
     app = GatewayApp(
         routes=routes,

@@ -20,13 +20,12 @@ from typing import Any, Final, Protocol
 import msgspec
 import structlog
 
-from tidegate.errors import ConfigError, Overloaded
+from tidegate.errors import Overloaded
 from tidegate.policy.limits import Ask, Grant, Kind, Limits, Meter, Refusal, Standing, tightest
+from tidegate.shared.connection import MOST_CONNECTIONS, redis_client
 from tidegate.shared.options import SharedOptions
 
 __all__ = ["RedisScript", "SharedGrant", "SharedLimits"]
-
-MOST_CONNECTIONS: Final = 32
 
 AGAIN: Final = 0.5
 """Seconds between two tries to find Redis again."""
@@ -53,23 +52,7 @@ class RedisScript:
     """
 
     def __init__(self, url: str, options: SharedOptions) -> None:
-        try:
-            from redis.asyncio import Redis
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-        except ModuleNotFoundError:
-            raise ConfigError("[shared] redis needs: pip install 'tidegate[redis]'") from None
-        try:
-            self._redis = Redis.from_url(
-                url,
-                max_connections=MOST_CONNECTIONS,
-                socket_timeout=options.redis_timeout,
-                socket_connect_timeout=options.redis_timeout,
-                # Whoever repeats a call that may have been carried out must take a new name first.
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            raise ConfigError("[shared] redis must be redis://HOST:PORT/0, rediss:// or unix://PATH") from None
+        self._redis = redis_client(url, options, timeout=options.redis_timeout)
         self._prefix = f"{{{options.prefix}}}:"
         self._script = self._redis.register_script(_SOURCE.read_text())
         self._room = asyncio.Semaphore(MOST_CONNECTIONS)
