@@ -96,6 +96,9 @@ def value_of(key: Key, raw: Any) -> Any:
     """The value as the option's type; raises :class:`Wrong`."""
     hint = key.hint
     if get_origin(hint) in (Union, types.UnionType):
+        words = [word for arg in get_args(hint) if get_origin(arg) is Literal for word in get_args(arg)]
+        if isinstance(raw, str) and raw.strip() in words:
+            return raw.strip()
         hint = next(arg for arg in get_args(hint) if arg is not types.NoneType)
     value = _read(key, hint, raw) if isinstance(raw, Text) else _check(key, hint, raw)
     choices = get_args(hint) if get_origin(hint) is Literal else CHOICES.get(key.name)

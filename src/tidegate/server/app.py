@@ -33,6 +33,7 @@ from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
 from tidegate.shared.bus import Bus
+from tidegate.shared.limits import SharedLimits
 from tidegate.wire.chat_request import MAX_MODEL_CHARS
 
 __all__ = ["GatewayApp", "create_app"]
@@ -82,6 +83,7 @@ def create_app(
     *,
     classifiers: Mapping[str, Classifier] = MappingProxyType({}),
     bus: Bus | None = None,
+    limits: SharedLimits | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI application; alone under any ASGI server, or mounted in somebody's application.
 
@@ -92,10 +94,11 @@ def create_app(
         served, which is good for nothing but ``/healthz``.
     :param classifiers: your own, by the names under which ``config.safety.classifiers`` says how they are used.
     :param bus: the way to other processes whose streams are seen from here, where it is not Redis.
+    :param limits: limits that are counted elsewhere, where it is not in Redis.
     :raises ConfigError: a secret that the options refer to is not there.
     """
     options = config if config is not None else GatewayOptions()
-    gateway = Gateway(options, classifiers=classifiers, bus=bus)
+    gateway = Gateway(options, classifiers=classifiers, bus=bus, limits=limits)
     routes = _routes(gateway)
     app = GatewayApp(
         routes=routes,
@@ -202,7 +205,7 @@ def _readyz(gateway: Gateway) -> Callable[[Request], Any]:
 def _metrics(gateway: Gateway) -> Callable[[Request], Any]:
     async def metrics(_: Request) -> Response:
         """``GET /metrics``: Prometheus."""
-        body, content_type = gateway.metrics.render()
+        body, content_type = gateway.metrics.render() if gateway.everyone is None else await gateway.everyone()
         return Response(body, headers={"content-type": content_type})
 
     return metrics

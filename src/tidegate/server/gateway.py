@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -58,6 +58,7 @@ class Gateway:
     """One gateway: made of its options, without touching the network. Reached as ``app.state.gateway``.
 
     :param bus: the way to other processes whose streams are seen from here; with ``[shared] redis`` it is that.
+    :param limits: limits that are counted elsewhere; with ``[shared] redis`` it is there.
     """
 
     def __init__(
@@ -67,6 +68,7 @@ class Gateway:
         environ: Mapping[str, str] = os.environ,
         classifiers: Mapping[str, Classifier] = MappingProxyType({}),
         bus: Bus | None = None,
+        limits: SharedLimits | None = None,
     ) -> None:
         self.options = options
         self._classifiers = classifiers
@@ -75,7 +77,11 @@ class Gateway:
         self.auth = Authenticator(options.auth)
         self._filters = _filters(options)
         self.metrics = PrometheusHook(models=_named(options))
-        self.shared = shared_limits(options.shared, environ)
+        self.leaving = False
+        """Others have taken over: what needs not end by itself ends soon."""
+        self.everyone: Callable[[], Awaitable[tuple[bytes, str]]] | None = None
+        """What several processes count together, as ``/metrics`` shows it; ``None``: this one is all there is."""
+        self.shared = shared_limits(options.shared, environ) or limits
         bus = redis_bus(options.shared, environ) or bus
         ledger = options.ledger
         self.ledger = _ledger(ledger, environ) if ledger.on else None

@@ -128,7 +128,7 @@ class StreamRoutes:
 
     async def _events(self, who: Principal, others: Watch | None) -> AsyncIterator[bytes]:
         last, quiet, told = b"", 0.0, (0, 0)
-        while not self._gateway.relay.draining:
+        while not self._gateway.relay.draining and not self._gateway.leaving:
             table = encode_json(self._live(who, others))
             ended, told = self._news(who, others, told)
             if ended:

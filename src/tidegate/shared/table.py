@@ -124,7 +124,8 @@ class Table:
             return NEVER if self.live(subject) >= limit else None
         if kind == "b":
             return _resets(resets) if self._purse(subject, spent).used >= limit else None
-        return self._window(kind, subject).wait(amount, limit, now) or None
+        wait: int = self._window(kind, subject).wait(amount, limit, now)
+        return wait or None
 
     def _charge(self, holder: _Holder, row: Row, stream: str, now: int) -> tuple[int, int]:
         """What was charged, and in which bucket."""
@@ -169,7 +170,7 @@ class Table:
             return int(charged + max(0, room) - ask["prompt"])
         if ask["unit"] > 0:
             room = limit - self._purse(subject, spent).used
-            return math.floor((charged + max(0, room) - ask["base"]) / ask["unit"])
+            return int((charged + max(0, room) - ask["base"]) // ask["unit"])
         return None
 
     def _settle(self, holder: _Holder, ask: Ask, now: int) -> None:

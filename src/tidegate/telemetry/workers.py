@@ -7,6 +7,7 @@ ended counted stays counted: a counter that goes down looks like a restart.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 from typing import Any, Final, cast
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -148,7 +149,7 @@ class _Collected:
 def _join(name: str) -> Callable[[float, float], float]:
     if name in GREATEST:
         return max
-    return min if name in LEAST else float.__add__
+    return min if name in LEAST else add
 
 
 def _metric(named: tuple[str, _Sum]) -> Metric:

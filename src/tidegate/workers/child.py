@@ -8,6 +8,7 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, Process
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from time import monotonic
 from typing import Any, Final
 
@@ -24,6 +25,9 @@ __all__ = ["Child", "how"]
 
 START: Final = 60.0
 """Seconds until a worker must be ready. It takes about one; a machine that just boots may take ten."""
+
+LAST_WORDS: Final = 2.0
+"""Seconds for what a worker said last, once it has ended."""
 
 LATE: Final = 10.0
 """Seconds beyond its drain after which a worker that should be gone is killed."""
@@ -82,13 +86,18 @@ class Child:
                 pass_fds=(other.fileno(), *(each for group in descriptors for each in group)),
                 start_new_session=True,  # a Ctrl-C at the terminal is for the supervisor
             )
+            self._link = await Link.over(own, handlers, _nothing)
         except BaseException:
-            own.close()
+            own.close()  # its end is also that of a process which may be there already
             raise
         finally:
             other.close()
-        self._link = await Link.over(own, handlers, _nothing)
         self._link.tell("setup", msgspec.msgpack.encode(Setup(self.options, self.tag, self.name)))
+
+    def is_ready(self, _: object) -> None:
+        """It can serve."""
+        if not self.ready.done():
+            self.ready.set_result(None)
 
     def failed(self, message: str) -> None:
         """It cannot serve, for that reason."""
@@ -109,6 +118,9 @@ class Child:
         code = await self._process.wait()
         if self._killing is not None:
             self._killing.cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS):
+                await self.link.closed()
         self.link.close()
         if not self.ready.done():
             self.ready.set_exception(GatewayFault(f"A worker ended while it started: {how(code)}."))

@@ -1,8 +1,8 @@
 """Between the supervisor and a worker: messages, questions and answers, over a pair of sockets that both inherited.
 
 Nobody else can reach it, and its end is the end of the process on the other side, noticed at once. A frame is its
-length (four bytes, big-endian) and a MessagePack array: ``[0, kind, payload]`` is a message, ``[number, kind, payload]``
-a question and ``[-number, "", payload]`` its answer; with a kind, the answer is that there is none.
+length (four bytes, big-endian) and a MessagePack array: ``[0, kind, payload]`` is a message, ``[number, kind,
+payload]`` a question and ``[-number, "", payload]`` its answer; with a kind, the answer is that there is none.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import msgspec
 import structlog
@@ -102,8 +102,7 @@ class Link(asyncio.Protocol):
     # As the event loop tells it.
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
         rest = self._rest

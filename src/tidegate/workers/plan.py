@@ -25,7 +25,7 @@ def pause(failures: int) -> float:
 def assigned(sockets: int, workers: Sequence[int]) -> dict[int, list[int]]:
     """The sockets that each worker accepts from: its own, and those of workers that are not there.
 
-    A socket that nobody accepts from would let its connections wait. With one socket for all, everybody accepts from it.
+    A socket that nobody accepts from would let its connections wait. With one for all, everybody accepts from it.
 
     :param workers: numbers of those that serve; from 0.
     """

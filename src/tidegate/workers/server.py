@@ -12,7 +12,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -118,7 +118,7 @@ class WorkerServer(GatewayServer):
         self.should_exit = True
 
     async def _connections_gone(self, deadline: float) -> None:
-        clock, connections = asyncio.get_running_loop().time, self.server_state.connections
+        clock, connections = asyncio.get_running_loop().time, cast(set[Any], self.server_state.connections)
         idle: dict[Any, float] = {}
         while connections and clock() < deadline and not self.should_exit:
             now = clock()

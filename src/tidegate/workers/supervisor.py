@@ -1,8 +1,9 @@
 """The supervisor: it holds the sockets, starts the workers, and decides what must be decided once. No token passes it.
 
 A worker that dies is started again, each time after a longer pause if it does not live. SIGHUP reads the configuration
-and starts a new worker for each; when all of them are ready they take over, and the old ones finish their streams within
-``drain_timeout``. A configuration that cannot be is said in the log, and nothing changes. SIGTERM and SIGINT drain all.
+and starts a new worker for each; when all of them are ready they take over, and the old ones finish their streams
+within ``drain_timeout``. A configuration that cannot be is said in the log, and nothing changes. SIGTERM and SIGINT
+drain all.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -81,6 +82,7 @@ class Supervisor:
         reload: Callable[[], GatewayOptions] | None = None,
     ) -> None:
         self._options = options
+        self._host = options.server.host
         self._program = program
         self._read = reload
         self._started: list[UpstreamOptions] = []
@@ -110,7 +112,12 @@ class Supervisor:
             stack.callback(close, self._groups)
             stack.push_async_callback(self._end)
             stack.enter_context(self._signals())
-            fresh = await self._raise(options, count)
+            try:
+                fresh = await self._raise(options, count)
+            except TidegateError:
+                if self._stopping:
+                    return  # somebody did not want to wait for it
+                raise
             self._take_over(fresh, options, count)
             if on_ready is not None and not self._stopping:
                 on_ready(url_of(self._groups[0][0]))
@@ -141,7 +148,8 @@ class Supervisor:
         fresh: list[Child] = []
         try:
             for number in range(count):
-                fresh.append(await self._start(number, options, count))
+                child = await self._start(number, options, count)
+                fresh.append(child)
             await asyncio.gather(*(child.wait_ready() for child in fresh))
         except BaseException:
             for child in fresh:
@@ -156,10 +164,13 @@ class Supervisor:
         except OSError as error:
             raise GatewayFault(f"No worker can be started: {error.strerror or error}.") from None
         self._children.add(child)
-        watch = asyncio.get_running_loop().create_task(self._watch(child))
-        self._watches.add(watch)
-        watch.add_done_callback(self._watches.discard)
+        self._spawn(self._watch(child))
         return child
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._watches.add(task)
+        task.add_done_callback(self._watches.discard)
 
     def _take_over(self, fresh: Iterable[Child], options: GatewayOptions, count: int) -> None:
         """These serve from now on, and whoever served before does not."""
@@ -179,7 +190,11 @@ class Supervisor:
             self._go(self._serving.values())
 
     def _assign(self) -> None:
-        """Every socket is somebody's."""
+        """Every socket is somebody's, and everybody knows who is there."""
+        there = {child.tag: child.name for child in self._children if child.serving_since is not None}
+        for child in self._children:
+            if child.serving_since is not None:
+                child.link.tell("others", there)
         for number, places in assigned(len(self._groups), sorted(self._serving)).items():
             self._serving[number].link.tell("listen", places)
 
@@ -195,10 +210,9 @@ class Supervisor:
             del self._serving[child.number]
             if not child.told_to_go:
                 self._died(child, code)
-            if not self._stopping:
-                self._assign()
-        async with self._changed:
-            self._changed.notify_all()
+        if not self._stopping:
+            self._assign()
+        await self._notify()
 
     def _died(self, child: Child, code: int) -> None:
         self._figures.deaths += 1
@@ -213,7 +227,7 @@ class Supervisor:
             served=round(served, 1),
             again_in=pause(failures),
         )
-        if not self._stopping:
+        if not self._stopping and child.number not in self._restarts:
             self._replace(child.number, pause(failures))
 
     def _replace(self, number: int, after: float) -> None:
@@ -263,18 +277,26 @@ class Supervisor:
 
     def _handlers(self, child: Child) -> Mapping[str, Callable[[Any], Any]]:
         return {
-            "ready": lambda _: child.ready.done() or child.ready.set_result(None),
+            "ready": child.is_ready,
             "failed": child.failed,
             "leaving": lambda _: self._leaving(child),
             "limits": partial(self._decide, child),
             "samples": partial(self._figures.say, child.tag),
             "scrape": partial(self._scrape, child),
+            "pass": self._pass,
         }
 
     def _decide(self, child: Child, asked: tuple[str, bytes]) -> list[int]:
         operation, ask = asked[0], msgspec.json.decode(asked[1])
         child.processes.add(ask["me"].rpartition(".")[0])
         return self._table.decide(operation, ask, int(monotonic() * 1000))
+
+    def _pass(self, asked: tuple[list[str], bytes]) -> None:
+        """What one worker has for others. Whoever may be asked about streams is in the message, not here."""
+        to, message = asked
+        for child in self._children:
+            if child.tag in to:
+                child.link.tell("pass", message)
 
     async def _scrape(self, child: Child, mine: Any) -> tuple[bytes, str]:
         """The figures of all, as of now."""
@@ -317,7 +339,7 @@ class Supervisor:
             options = self._complete(self._read())
             count = count_of(options)
             await self._until(lambda: len(self._children) + count <= GENERATIONS * max(count, self._count))
-            self._listen_to(options, count)
+            self._listen_for(count)
             fresh = await self._raise(options, count)
         except (TidegateError, OSError) as error:
             message = error.message if isinstance(error, TidegateError) else str(error)
@@ -326,11 +348,11 @@ class Supervisor:
         self._take_over(fresh, options, count)
         _log.info("server.reloaded", workers=count, pids=sorted(child.pid for child in fresh))
 
-    def _listen_to(self, options: GatewayOptions, count: int) -> None:
+    def _listen_for(self, count: int) -> None:
         """More workers than sockets: more sockets. There are never fewer: connections may wait in each."""
         if SPREADS and count > len(self._groups):
-            host, port = options.server.host, self._groups[0][0].getsockname()[1]
-            self._groups += listening(self._options.server.host or host, port, count - len(self._groups))
+            port = self._groups[0][0].getsockname()[1]
+            self._groups += listening(self._host, port, count - len(self._groups))
 
     def stop(self) -> None:
         """Once: drain. Again: now."""
@@ -339,12 +361,17 @@ class Supervisor:
             for task in (*self._restarts.values(), self._reloading):
                 if task is not None:
                     task.cancel()
+            self._spawn(self._notify())  # there may be nobody whose end would be one
         self._go(self._children)
 
     @staticmethod
     def _go(children: Iterable[Child]) -> None:
         for child in children:
             child.go("stop")
+
+    async def _notify(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
 
     async def _until(self, true: Callable[[], bool]) -> None:
         async with self._changed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
@@ -21,6 +22,7 @@ from tidegate.shared.limits import SharedLimits
 from tidegate.telemetry.log import configure_logging
 from tidegate.telemetry.workers import samples_of
 from tidegate.upstream.options import UpstreamOptions
+from tidegate.workers.bus import LinkBus
 from tidegate.workers.link import Link, LinkLost
 from tidegate.workers.server import WorkerServer
 
@@ -60,6 +62,8 @@ async def work(link: int, inherited: Sequence[Sequence[int]], *, background: Seq
     :param inherited: those of the sockets to accept from, a group for each worker.
     :param background: model servers of this worker alone, if the options have none.
     """
+    for descriptor in (link, *(each for group in inherited for each in group)):
+        os.set_inheritable(descriptor, False)  # what it starts has no use for them
     worker = Worker(inherited, background)
     worker.link = await Link.over(socket.socket(fileno=link), worker.handlers(), worker.lost)
     try:
@@ -82,6 +86,7 @@ class Worker:
         self._background = background
         self.setup: asyncio.Future[Setup] = asyncio.get_running_loop().create_future()
         self._server: WorkerServer | None = None
+        self._bus: LinkBus | None = None
         self._telling: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -93,12 +98,19 @@ class Worker:
             "leave": lambda _: self._serving.leave(),
             "stop": lambda _: self._serving.stop(),
             "samples": lambda _: samples_of(self._gateway.metrics.registry),
+            "others": lambda workers: self._known.know(workers),
+            "pass": lambda message: self._known.take(message),
         }
 
     @property
     def _serving(self) -> WorkerServer:
         assert self._server is not None, "nothing is asked before it is ready"
         return self._server
+
+    @property
+    def _known(self) -> LinkBus:
+        assert self._bus is not None, "nobody is known before it is ready"
+        return self._bus
 
     @property
     def _gateway(self) -> Gateway:
@@ -116,15 +128,17 @@ class Worker:
                 started = [await stack.enter_async_context(make()) for make in self._background]
                 options = replace(options, upstreams=tuple(started))
             limits = None if options.shared.redis else SharedLimits(options.shared, LinkScript(self.link))
-            app = create_app(options, limits=limits)
+            self._bus = LinkBus(self.link, setup.tag, setup.name)
+            app = create_app(options, bus=self._bus, limits=limits)
             gateway: Gateway = app.state.gateway
             gateway.everyone = self._scrape
             await gateway.start()
-            self._server = WorkerServer(
-                app, options, inherited=self._inherited, ready=self._ready, leave=lambda: self.link.tell("leaving")
-            )
+            self._server = WorkerServer(app, options, inherited=self._inherited, ready=self._ready, leave=self._leave)
             await self._server.serve()
             self.link.tell("samples", samples_of(gateway.metrics.registry))
+
+    def _leave(self) -> None:
+        self.link.tell("leaving")
 
     def _ready(self) -> None:
         self.link.tell("ready")
