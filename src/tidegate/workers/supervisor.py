@@ -205,7 +205,6 @@ class Supervisor:
         self._children.discard(child)
         for process in child.processes:
             self._table.leave(process)
-        self._figures.end(child.tag)
         if self._serving.get(child.number) is child:
             del self._serving[child.number]
             if not child.told_to_go:
@@ -213,6 +212,7 @@ class Supervisor:
         if not self._stopping:
             self._assign()
         await self._notify()
+        self._figures.end(child.tag)
 
     def _died(self, child: Child, code: int) -> None:
         self._figures.deaths += 1
