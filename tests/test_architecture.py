@@ -102,6 +102,8 @@ ELSEWHERE = {
     **dict.fromkeys(("simulator/event_faults.py", "simulator/http_faults.py"), "tests/torture/test_suite.py"),
     "bench/options.py": "tests/bench/test_load.py",
     "batch/options.py": "tests/batch/test_engine.py",
+    "cli/worker.py": "tests/e2e/test_workers.py",
+    "workers/child.py": "tests/workers/test_supervisor.py",
 }
 """Modules whose tests are at another place than the mirrored path."""
 

@@ -125,8 +125,8 @@ def test_a_worker_that_dies_is_started_again_and_others_take_its_connections_mea
             await until(lambda: "listen [0, 1]" in found.heard(other))
             assert found.said("workers.died")[0]["how"] == "SIGKILL"
             found.do("serve")
-            waiting = next(each for each in found.supervisor._children if each.pid not in (one, other))
-            waiting.kill()
+            await until(lambda: len(found.supervisor._children) == 2)
+            next(each for each in found.supervisor._children if each.pid != other).kill()
             await until(lambda: len(found.pids) == 2)
             await until(lambda: found.heard(other)[-1] == "listen [1]")
             assert found.said("workers.start_failed")[0]["error"] == "A worker ended while it started: SIGKILL."

@@ -88,7 +88,8 @@ class Child:
             )
             self._link = await Link.over(own, handlers, _nothing)
         except BaseException:
-            own.close()  # its end is also that of a process which may be there already
+            own.close()
+            self.kill()
             raise
         finally:
             other.close()

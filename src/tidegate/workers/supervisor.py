@@ -380,9 +380,10 @@ class Supervisor:
     async def _end(self) -> None:
         """Nothing of it is left, however it ended."""
         self._stopping = True
-        for task in (*self._restarts.values(), self._reloading):
-            if task is not None:
-                task.cancel()
+        tasks = [task for task in (*self._restarts.values(), self._reloading) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         for child in self._children:
             child.kill()
         while self._watches:
