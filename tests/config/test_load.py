@@ -158,6 +158,14 @@ class TestEnvironment:
     def test_truth_has_its_usual_words(self, text: str, value: bool) -> None:
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__TLS_VERIFY": text}).upstreams[0].tls_verify is value
 
+    def test_a_number_may_be_a_word_where_there_is_one(self) -> None:
+        assert read(f'[server]\nworkers = "auto"\n{UPSTREAM}').server.workers == "auto"
+        assert read(f"[server]\nworkers = 3\n{UPSTREAM}").server.workers == 3
+        for text, value in (("auto", "auto"), (" 4 ", 4)):
+            assert load(None, {"TIDEGATE_SERVER__WORKERS": text}, require_upstream=False).server.workers == value
+        with pytest.raises(ConfigError, match=r'such as 1, or "auto"'):
+            load(None, {"TIDEGATE_SERVER__WORKERS": "all"}, require_upstream=False)
+
     def test_an_optional_text_can_be_given(self) -> None:
         Path("ca.pem").write_text("x")
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__CA_FILE": "ca.pem"}).upstreams[0].ca_file == "ca.pem"
@@ -230,6 +238,10 @@ class TestEnvironment:
             '2: [server] host is empty; write "127.0.0.1" for this machine only, "0.0.0.0" for all',
         ),
         ("[server]\nworkers = 0", "2: [server] workers is 0; it must be between 1 and 1024"),
+        (
+            '[server]\nworkers = "all"',
+            '2: [server] workers must be a whole number, not text; write for example workers = 1, or "auto"',
+        ),
         ("[server]\nmax_streams = 0", "2: [server] max_streams is 0; it must be 1 or more"),
         ("[server]\ndrain_timeout = -1", "2: [server] drain_timeout is -1.0; it must be 0 or more"),
         (

@@ -42,6 +42,12 @@ def collector() -> Iterator[None]:
     gc.set_threshold(*threshold)
 
 
+@pytest.fixture(autouse=True)
+def own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is logged in this process is the tests' business."""
+    monkeypatch.setattr(module, "configure_logging", lambda *_: None)
+
+
 class Above:
     """Plays the supervisor."""
 

@@ -24,6 +24,7 @@ Family = tuple[str, str, str, list[tuple[str, dict[str, str], float]]]
 GREATEST: Final = frozenset(
     {
         *("tidegate_build_info", "tidegate_limits_away", "tidegate_ledger_away"),
+        *("tidegate_replicas", "tidegate_replicas_unknown"),
         *("python_info", "process_max_fds"),
     }
 )
