@@ -167,6 +167,7 @@ def markdown(plan: Plan, results: Results) -> str:
     if results.torture or results.missing_torture:
         parts.append("### The torture suite\n\n" + torture.markdown(results.torture, results.missing_torture))
     parts.append(dict_table("A batch of requests: pooled connections against one connection a request", results.batch))
+    parts.append(dict_table("Two workers beside one, at saturation", results.workers))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -43,6 +43,7 @@ class Results:
     torture: list[dict[str, Any]] = field(default_factory=list)
     missing_torture: dict[str, str] = field(default_factory=dict)
     batch: list[dict[str, Any]] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
 
 
 STARTED = time.monotonic()
@@ -138,3 +139,7 @@ def run_parts(plan: Plan, results: Results) -> None:
         from bench.batch import run as run_batch
 
         results.batch = run_batch(plan.rounds)
+    if "workers" in plan.parts:
+        from bench.workers import run as run_workers
+
+        results.workers = run_workers(plan.rounds)
