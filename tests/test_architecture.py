@@ -21,14 +21,8 @@ PURE = (
     *(f"client/{name}.py" for name in ("core", "failure", "graphemes", "reading", "result")),
     *(f"terminal/{name}.py" for name in ("blocks", "board", "cells", "conversation", "keys", "region")),
     *("bench/histogram.py", "bench/prompts.py", "bench/report.py", "bench/visible.py", "edge"),
-    *(
-        "shared/table.py",
-        "batch/lines.py",
-        "batch/pace.py",
-        "torture/cases.py",
-        "torture/judge.py",
-        "torture/report.py",
-    ),
+    *("batch/lines.py", "batch/pace.py", "torture/cases.py", "torture/judge.py", "torture/report.py"),
+    *("shared/table.py", "workers/plan.py"),
 )
 """What takes bytes, events, numbers and facts, and gives values."""
 

@@ -158,14 +158,6 @@ class TestEnvironment:
     def test_truth_has_its_usual_words(self, text: str, value: bool) -> None:
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__TLS_VERIFY": text}).upstreams[0].tls_verify is value
 
-    def test_a_number_may_be_a_word_where_there_is_one(self) -> None:
-        assert read(f'[server]\nworkers = "auto"\n{UPSTREAM}').server.workers == "auto"
-        assert read(f"[server]\nworkers = 3\n{UPSTREAM}").server.workers == 3
-        for text, value in (("auto", "auto"), (" 4 ", 4)):
-            assert load(None, {"TIDEGATE_SERVER__WORKERS": text}, require_upstream=False).server.workers == value
-        with pytest.raises(ConfigError, match=r'such as 1, or "auto"'):
-            load(None, {"TIDEGATE_SERVER__WORKERS": "all"}, require_upstream=False)
-
     def test_an_optional_text_can_be_given(self) -> None:
         Path("ca.pem").write_text("x")
         assert read(UPSTREAM, {"TIDEGATE_UPSTREAM__0__CA_FILE": "ca.pem"}).upstreams[0].ca_file == "ca.pem"

@@ -103,10 +103,14 @@ class Together:
         for families in list(self._said.values()):
             self._add(sums, families)
         _ratio(sums)
-        registry = cast(CollectorRegistry, _Collected([*map(_metric, sums.items()), *self._own(ready)]))
+        registry = cast(CollectorRegistry, _Collected([*map(_metric, sums.items()), *self.own(ready)]))
         return generate_latest(registry), CONTENT_TYPE_PLAIN_0_0_4
 
-    def _own(self, ready: int) -> Iterator[Metric]:
+    def own(self, ready: int) -> Iterator[Metric]:
+        """What is known here only.
+
+        :param ready: workers that take streams.
+        """
         yield GaugeMetricFamily("tidegate_workers", "Workers that take streams.", value=ready)
         deaths = CounterMetricFamily("tidegate_worker_deaths_total", "Workers that ended without being told to.")
         deaths.add_metric((), self.deaths)
