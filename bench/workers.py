@@ -21,7 +21,7 @@ from bench.stats import median
 
 __all__ = ["run"]
 
-STREAMS, TOKENS = 200, 400
+STREAMS, TOKENS = 200, 1000
 
 HEAVY = {"TIDEGATE_SAFETY__USE": "strict", "TIDEGATE_SERVER__FAST_PATH": "false"}
 """A token costs the gateway several times what it costs the rig, so that the gateway is what saturates."""

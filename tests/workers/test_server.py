@@ -81,7 +81,7 @@ async def working(*, fast: bool = True, drain: float = 60.0) -> AsyncIterator[Wo
     def leave() -> None:
         found.asked_to_leave += 1
 
-    inherited = [[sock.fileno() for sock in group] for group in groups]
+    inherited = [[os.dup(sock.fileno()) for sock in group] for group in groups]  # the worker closes them
     found = Working(
         WorkerServer(create_app(options), options, inherited=inherited, ready=ready.set, leave=leave), groups
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
@@ -51,8 +52,9 @@ def own_logs(monkeypatch: pytest.MonkeyPatch) -> None:
 class Above:
     """Plays the supervisor."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, descriptor: int) -> None:
         self.port = port
+        self.descriptor = descriptor
         self.said: list[tuple[str, Any]] = []
         self.task: asyncio.Task[int]
         self.link: Link
@@ -73,11 +75,11 @@ async def above(options: GatewayOptions) -> AsyncIterator[Above]:
     """A worker in the test's own loop, which has been told its options."""
     groups = listening("127.0.0.1", 0, 1)
     own, other = socket.socketpair()
-    found = Above(groups[0][0].getsockname()[1])
+    found = Above(groups[0][0].getsockname()[1], os.dup(groups[0][0].fileno()))
     kinds = ("ready", "failed", "leaving", "samples", "scrape", "pass", "limits")
     found.link = await Link.over(own, {kind: found.hear(kind) for kind in kinds}, lambda: None)
     found.link.tell("setup", msgspec.msgpack.encode(Setup(options, "0123abcd", "worker 1")))
-    found.task = asyncio.create_task(work(other.detach(), [[groups[0][0].fileno()]], background=[simulated]))
+    found.task = asyncio.create_task(work(other.detach(), [[found.descriptor]], background=[simulated]))
     try:
         yield found
     finally:
@@ -151,6 +153,7 @@ def test_what_it_cannot_do_it_says_and_ends() -> None:
             assert await found.task == 1
             await found.link.closed()
             assert found.heard("failed")[0].startswith("ledger.url names mysql")
+            os.close(found.descriptor)  # the end of the process would do it
 
     run(case())
 

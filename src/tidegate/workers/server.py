@@ -8,6 +8,7 @@ closed once it has been idle for :data:`IDLE`. Live streams get ``drain_timeout`
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import socket
 from collections.abc import Callable, Iterator, Sequence
@@ -87,7 +88,7 @@ class WorkerServer(GatewayServer):
                     server.close()
                     self.servers.remove(server)
             for place in places:
-                if place not in self._listening and self._leaving is None and not self.should_exit:
+                if place not in self._listening and self._inherited:
                     self._listening[place] = [await self._accepting(each) for each in self._inherited[place]]
                     self.servers += self._listening[place]
 
@@ -108,8 +109,15 @@ class WorkerServer(GatewayServer):
             _log.info("worker.leaving", live=len(self.gateway.relay.registry), timeout=self._drain_timeout)
             self._leaving = asyncio.get_running_loop().create_task(self._finish())
 
-    async def _finish(self) -> None:
+    async def let_go(self) -> None:
+        """Accept from nothing any more, whatever is said later."""
         await self.listen(())
+        inherited, self._inherited = self._inherited, ()
+        for descriptor in (each for group in inherited for each in group):
+            os.close(descriptor)  # a socket that nobody accepts from would still let connections wait
+
+    async def _finish(self) -> None:
+        await self.let_go()
         self._protocol.leaving = self.gateway.leaving = True
         await self._connections_gone(asyncio.get_running_loop().time() + self._drain_timeout)
         late = await self.gateway.relay.drain(0)
@@ -132,7 +140,7 @@ class WorkerServer(GatewayServer):
 
     async def alone(self) -> None:
         """The supervisor has gone: nobody is accepted any more, live streams get their time."""
-        await self.listen(())
+        await self.let_go()
         if not self.should_exit and self._draining is None:
             self.stop()
 

@@ -141,7 +141,8 @@ class Worker:
         self.link.tell("leaving")
 
     def _ready(self) -> None:
-        self.link.tell("ready")
+        if not self.link.tell("ready"):
+            self._serving.should_exit = True  # the supervisor went while this one started
         self._telling = asyncio.get_running_loop().create_task(self._tell())
 
     async def _tell(self) -> None:
@@ -176,6 +177,8 @@ class Worker:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        if self._server is not None:
+            await self._server.let_go()
         self.link.close()
         await self.link.closed()
 
