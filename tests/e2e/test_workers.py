@@ -28,7 +28,7 @@ from tidegate.policy.keys import hash_key, new_key
 
 LIVE = 200
 
-SLOW, QUICK = "sim/default?tokens=120&tps=20", "sim/default?tokens=3"
+SLOW, ENDLESS, QUICK = "sim/default?tokens=120&tps=20", "sim/default?tokens=2000&tps=20", "sim/default?tokens=3"
 
 KEY, OTHER, ADMIN = new_key(), new_key(), new_key()
 KEYS = f"""
@@ -181,7 +181,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it() -> None:
     async def case() -> None:
         async with served(more=KEYS) as gate:
             one, other = gate.workers()
-            live = [await gate.open(SLOW, bearing(KEY)) for _ in range(LIVE)]
+            live = [await gate.open(ENDLESS, bearing(KEY)) for _ in range(LIVE)]
             assert {await reader.head() for reader in live} == {200}
             refused = await ask(gate.port, SSE, question(QUICK), bearing(KEY))
             assert refused.status == 429
@@ -210,6 +210,10 @@ def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it() -> None:
             await until(lambda: known(gate) == (LIVE + 40, 40 + 2))
 
             os.kill(one, signal.SIGKILL)
+            await gate.logged("workers.died")
+            left = {row["id"] for row in (await gate.get("/v1/streams", bearing(ADMIN)))["data"]}
+            stops = (gate.get(f"/v1/streams/{stream_id}/stop", bearing(ADMIN), "POST") for stream_id in left)
+            await asyncio.gather(*stops)
             ends = await asyncio.gather(*map(whole, live))
             cut = Counter(reader.headers["x-stream-id"][:8] for reader, end in zip(live, ends, strict=True) if not end)
             assert len(cut) == 1, "of the other worker none was cut"
@@ -221,7 +225,7 @@ def test_a_worker_that_is_killed_takes_only_its_own_streams_with_it() -> None:
             assert len(gate.workers()) == 2
             assert other in gate.workers()
 
-            again = [await gate.open(SLOW, bearing(KEY)) for _ in range(LIVE)]
+            again = [await gate.open(ENDLESS, bearing(KEY)) for _ in range(LIVE)]
             assert {await reader.head() for reader in again} == {200}, "its slots are free, and no other is taken"
             refused = await ask(gate.port, SSE, question(QUICK), bearing(KEY))
             assert refused.status == 429

@@ -34,7 +34,7 @@ class Scrape:
     """What is rendered, to be asked for."""
 
     def __init__(self, together: Together, ready: int = 2) -> None:
-        body, content_type = together.render(ready)
+        body, content_type = together.render(ready)()
         assert content_type.startswith("text/plain; version=0.0.4")
         self.samples = [sample for family in text_string_to_metric_families(body.decode()) for sample in family.samples]
 

@@ -303,7 +303,7 @@ class Supervisor:
         self._figures.say(child.tag, mine)
         others = [each for each in self._children if each is not child and each.serving_since is not None]
         await asyncio.gather(*(self._ask_figures(each) for each in others))
-        return self._figures.render(len(self._serving))
+        return await asyncio.to_thread(self._figures.render(len(self._serving)))
 
     async def _ask_figures(self, child: Child) -> None:
         try:
