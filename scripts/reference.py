@@ -25,6 +25,7 @@ from tidegate.server.options import GatewayOptions
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.prometheus import PrometheusHook
+from tidegate.telemetry.replicas import ReplicaMetrics, ReplicaState
 from tidegate.telemetry.workers import Together
 
 __all__ = ["PAGES", "commands", "metrics", "on_files", "settings"]
@@ -64,6 +65,7 @@ def metrics() -> list[Metric]:
     registry = PrometheusHook().registry
     LedgerMetrics(registry, lambda: LedgerState({}, {}, {}, 0, 0, 0, 0, 0, away=False), str)
     AdmissionMetrics(registry, shared=lambda: (False, 0, 0))
+    ReplicaMetrics(registry, lambda: ReplicaState(1, True, 0, 0))
     found = [*registry.collect(), *Together().own(1)]
     return sorted(found, key=lambda metric: metric.name.startswith(("process_", "python_")))
 

@@ -91,6 +91,9 @@ ELSEWHERE = {
     "relay/downstream.py": "tests/e2e/test_upstream_faults.py",
     "relay/allowance.py": "tests/e2e/test_limits.py",
     "server/schemas.py": "tests/server/test_openapi.py",
+    "server/own_streams.py": "tests/server/test_fleet.py",
+    "shared/bus.py": "tests/shared/test_redis_bus.py",  # an interface
+    "shared/connection.py": "tests/shared/test_limits.py",
     "simulator/script.py": "tests/simulator/test_faults.py",
     "upstream/exchange.py": "tests/upstream/test_connection.py",  # a handle on a connection, and what it tells
     **dict.fromkeys(("simulator/event_faults.py", "simulator/http_faults.py"), "tests/torture/test_suite.py"),

@@ -31,10 +31,12 @@ _SERVE = {
 }
 
 
-def written(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> tuple[Path, int]:
+def written(program: str, gateway_port: int, folder: Path, *, tls: bool = False, also: str = "") -> tuple[Path, int]:
     """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame."""
     port = unused_port()
     arguments = ["edge", program, "--listen", f"127.0.0.1:{port}", "--gateway", f"127.0.0.1:{gateway_port}"]
+    if also:
+        arguments += ["--gateway", also]
     if tls:
         issued = trustme.CA().issue_cert("localhost")
         chain, key = folder / "chain.pem", folder / "key.pem"
@@ -67,9 +69,14 @@ def check(program: str, file: Path, folder: Path) -> subprocess.CompletedProcess
 
 
 @asynccontextmanager
-async def running(program: str, gateway_port: int, folder: Path, *, tls: bool = False) -> AsyncIterator[int]:
-    """The program in front of the gateway; its port, once it believes that the gateway is there."""
-    file, port = written(program, gateway_port, folder, tls=tls)
+async def running(
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, also: str = ""
+) -> AsyncIterator[int]:
+    """The program in front of the gateway; its port, once it believes that the gateway is there.
+
+    :param also: another gateway.
+    """
+    file, port = written(program, gateway_port, folder, tls=tls, also=also)
     with (folder / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             _program(program), *_SERVE[program], str(file),

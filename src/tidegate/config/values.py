@@ -73,6 +73,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "workers": (1, 1024),
     "priority": (None, None),
     "drain_timeout": (0, None),
+    "drain_delay": (0, None),
     "max_idle_connections": (0, None),
     "max_event_bytes": (1024, None),
     "max_head_bytes": (1024, None),

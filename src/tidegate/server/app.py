@@ -195,7 +195,7 @@ async def _healthz(_: Request) -> Response:
 def _readyz(gateway: Gateway) -> Callable[[Request], Any]:
     async def readyz(_: Request) -> Response:
         """``GET /readyz``: 200 while new streams are welcome, 503 once the process is about to stop."""
-        if gateway.relay.draining:
+        if gateway.relay.draining or not gateway.ready:
             return json_response({"status": "draining", "live": len(gateway.relay.registry)}, 503, {"retry-after": "1"})
         return json_response({"status": "ready"})
 

@@ -26,6 +26,7 @@ from tidegate.server.own_streams import OwnStreams
 from tidegate.shared.bus import TAG_DIGITS, Bus
 from tidegate.shared.messages import Answer, Operation, Question, Report, decode, decode_row, encode
 from tidegate.telemetry.prometheus import ReaderCounts
+from tidegate.telemetry.replicas import ReplicaState
 from tidegate.wire.openai_chat import encode_json
 
 __all__ = ["MAX_SHOWN", "Fleet", "Gathered", "Watch"]
@@ -62,6 +63,7 @@ class Gathered:
     """What others said.
 
     :ivar silent: tags of those who did not answer, or not all of it.
+    :ivar took: tags of those whom the question reached.
     :ivar told: by tag, what to ask with the next time.
     """
 
@@ -71,6 +73,7 @@ class Gathered:
     told: dict[str, int] = field(default_factory=dict)
     readers: list[ReaderCounts] = field(default_factory=list)
     silent: set[str] = field(default_factory=set)
+    took: set[str] = field(default_factory=set)
     broken: bool = False
     """A row was none."""
 
@@ -87,8 +90,10 @@ class _Asked:
 
     def take(self, answer: Answer) -> None:
         """From anybody who was asked; more than there can be is left out."""
+        if answer.sender not in self.to:
+            return
         self._room -= len(answer.rows) + len(answer.ended)
-        if answer.sender not in self.to or self._room < 0:
+        if self._room < 0:
             return
         self.answers.setdefault(answer.sender, {})[answer.part] = answer
         if answer.last:
@@ -107,6 +112,8 @@ class Fleet:
         self.bus = bus
         self._own = own
         self._started = False
+        self._questions = 0
+        self._silences = 0
         self._asked: dict[str, _Asked] = {}
         self._watches: dict[tuple[str, bool], Watch] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -119,10 +126,16 @@ class Fleet:
 
     async def close(self) -> None:
         """Leave."""
+        for watch in list(self._watches.values()):
+            await watch.close()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.bus.close()
+
+    def state(self) -> ReplicaState:
+        """For metrics."""
+        return ReplicaState(1 + len(self.bus.others), self.bus.complete, self._questions, self._silences)
 
     def elsewhere(self, stream_id: str) -> bool:
         """Whether the stream, if there is one, is another process's."""
@@ -151,7 +164,7 @@ class Fleet:
         rows = [row for row in found.rows if row["id"] == stream_id]
         if rows:
             return rows[0]
-        if found.broken or (found.silent and not self._gone(tag)):
+        if found.broken or (found.silent and (found.took or not self._gone(tag))):
             raise ReplicaSilent(
                 "The gateway that has this stream did not answer; what was asked for may have been done. Try again.",
                 retry_after=1.0,
@@ -190,7 +203,11 @@ class Fleet:
             await _until_whole(asked, took)
         finally:
             del self._asked[question.id]
-        return _gathered(asked, who)
+        found = _gathered(asked, who)
+        found.took = took
+        self._questions += 1
+        self._silences += bool(found.silent & self.bus.others.keys())
+        return found
 
     # Answering.
 
@@ -213,15 +230,16 @@ class Fleet:
                 return
 
     def _answers(self, question: Question, who: Principal) -> Iterator[Answer]:
-        about = {"id": question.id, "sender": self.bus.tag}
+        about: dict[str, Any] = {"id": question.id, "sender": self.bus.tag}
+        if question.operation in ("list", "table"):
+            ends, perceived = self._own.metrics.reader_counts()
+            about |= {"reader_ends": ends, "perceived": perceived}
         if question.operation == "list":
             yield from _parts(about, self._own.registry.rows(who))
         elif question.operation == "table":
             live, rows = self._own.registry.newest(who, MAX_SHOWN)
             ended, told = self._own.registry.news(who, question.after.get(self.bus.tag, 0))
-            ends, perceived = self._own.metrics.reader_counts()
-            figures = {"live": live, "told": told, "reader_ends": ends, "perceived": perceived}
-            yield from _parts({**about, **figures}, rows, ended)
+            yield from _parts({**about, "live": live, "told": told}, rows, ended)
         else:
             try:
                 found = [self._own.do(question.operation, question.stream or "", who, question.report)]
@@ -293,8 +311,10 @@ class Watch:
             await asyncio.sleep(INTERVAL)
 
     async def close(self) -> None:
+        """Look no more."""
         self._task.cancel()
         await asyncio.gather(self._task, return_exceptions=True)
+        self._looked.set()
 
 
 async def _until_whole(asked: _Asked, took: Collection[str]) -> None:

@@ -39,6 +39,7 @@ from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
 from tidegate.telemetry.record import StreamRecord
+from tidegate.telemetry.replicas import ReplicaMetrics
 from tidegate.upstream.secrets import resolve, resolve_url
 from tidegate.wire.chat_request import ChatRequest
 
@@ -100,9 +101,13 @@ class Gateway:
         )
         self.own_streams = OwnStreams(self.relay.registry, self.metrics)
         self.fleet = None if bus is None else Fleet(bus, self.own_streams)
+        if self.fleet is not None:
+            ReplicaMetrics(self.metrics.registry, self.fleet.state)
         self.checking = self._checking(options)
         self._retired: list[Checking] = []
         self._started = False
+        self.ready = True
+        """Balancers may send streams here."""
         self.keyring: KeyRing | None = None
         if self.ledger is not None:
             from tidegate.server.keyring import KeyRing

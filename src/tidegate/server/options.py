@@ -27,6 +27,10 @@ class ServerOptions:
     """
     drain_timeout: float = 30.0
     """After SIGTERM, how long live streams may go on."""
+    drain_delay: float = 0.0
+    """After SIGTERM, how long new streams are still taken while `/readyz` says 503: as long as a balancer needs to see
+    that.
+    """
     max_request_bytes: int = 32 * 1024 * 1024
     """A request body. Prompts with images reach 20 MiB."""
     request_timeout: float = 30.0

@@ -1,6 +1,6 @@
 """uvicorn around the gateway: its signals, its fast path, and an orderly end.
 
-SIGTERM and SIGINT: ``/readyz`` says 503 and new streams are refused, so that a balancer turns away; live ones get
+SIGTERM and SIGINT: ``/readyz`` says 503, and after ``drain_delay`` new streams are refused; live ones get
 ``drain_timeout``, and what is left then ends with an error event. The same signal again ends at once. SIGHUP reads
 the configuration and the secrets again.
 """
@@ -130,6 +130,7 @@ class GatewayServer(uvicorn.Server):
         )
         self.gateway: Gateway = app.state.gateway
         self._drain_timeout = options.server.drain_timeout
+        self._drain_delay = options.server.drain_delay
         self._on_ready = on_ready
         self._reload = reload
         self._draining: asyncio.Task[None] | None = None
@@ -176,11 +177,15 @@ class GatewayServer(uvicorn.Server):
             self._draining = asyncio.get_running_loop().create_task(self._drain())
             _log.info("server.draining", live=len(self.gateway.relay.registry), timeout=self._drain_timeout)
             return
+        self._draining.cancel()
+        self.gateway.relay.draining = True
         for stream in self.gateway.relay.registry:
             stream.shut_down(ShutDown("The gateway was stopped."))
         self.should_exit = self.force_exit = True
 
     async def _drain(self) -> None:
+        self.gateway.ready = False
+        await asyncio.sleep(self._drain_delay)
         late = await self.gateway.relay.drain(self._drain_timeout)
         if late:
             _log.warning("server.drain_timeout", ended=late)

@@ -15,6 +15,7 @@ from tidegate.shared.bus import TAG_DIGITS
 
 __all__ = [
     "MAX_ROW",
+    "MOST_PARTS",
     "MOST_ROWS",
     "Answer",
     "Operation",
@@ -28,6 +29,9 @@ __all__ = [
 
 MOST_ROWS: Final = 200
 """In one message."""
+
+MOST_PARTS: Final = 2000
+"""Of one answer."""
 
 MAX_ROW: Final = 4096
 """Bytes."""
@@ -66,8 +70,8 @@ class Answer(Struct, frozen=True, kw_only=True, tag="answer", tag_field="kind"):
     :param ended: of a table: streams that ended, or whose reader reported.
     :param live: of a table: how many are live; there may be fewer rows.
     :param told: of a table: what to ask with the next time.
-    :param reader_ends: of a table: how streams ended for readers, as their pages reported.
-    :param perceived: of a table: how many readers saw the first text in which bucket of time.
+    :param reader_ends: of a list or a table: how streams ended for readers, as their pages reported.
+    :param perceived: of these: how many readers saw the first text in which bucket of time.
     :param part: its number, from 0.
     :param last: there is no part with a higher one.
     """
@@ -80,7 +84,7 @@ class Answer(Struct, frozen=True, kw_only=True, tag="answer", tag_field="kind"):
     told: Count = 0
     reader_ends: Annotated[dict[Name, Count], Meta(max_length=32)] = {}
     perceived: Annotated[list[Count], Meta(max_length=64)] = []
-    part: Count = 0
+    part: Annotated[int, Meta(ge=0, lt=MOST_PARTS)] = 0
     last: bool = True
 
 

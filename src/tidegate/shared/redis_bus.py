@@ -130,9 +130,8 @@ class RedisBus:
     async def _run(self, receive: Receive) -> None:
         while True:
             try:
-                async with self._subscribed() as channel, asyncio.TaskGroup() as both:
-                    both.create_task(self._listen(channel, receive))
-                    both.create_task(self._beat_always())
+                async with self._subscribed() as channel:
+                    await _first_of(self._listen(channel, receive), self._beat_always())
             except Exception as error:
                 self._lost(error)
             await asyncio.sleep(AGAIN)
@@ -161,13 +160,14 @@ class RedisBus:
     async def _beat_always(self) -> None:
         """Until the subscription is known to be deaf; that Redis does not answer once is no reason to give it up."""
         while self._clock() - self._heard < DEAF:
+            self._look.clear()  # before the table is read: who comes while it is read is not in it
             try:
                 await self._beat()
             except Exception as error:
                 self._lost(error)
-            self._look.clear()
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._look.wait(), min(BEAT, self._options.lease / 4) if self._up else AGAIN)
+                async with asyncio.timeout(min(BEAT, self._options.lease / 4) if self._up else AGAIN):
+                    await self._look.wait()
         raise ConnectionError("nothing is heard of what is sent to this process")
 
     async def _beat(self) -> None:
@@ -190,8 +190,6 @@ class RedisBus:
         if self._up:
             self._up = False
             self.losses += 1
-            while isinstance(error, ExceptionGroup):
-                error = error.exceptions[0]
             _log.warning("fleet.away", kind=type(error).__name__)
 
     def _channel(self, tag: str) -> str:
@@ -234,6 +232,20 @@ class RedisBus:
                 _log.info("fleet.away", kind=type(error).__name__)  # the lease runs out by itself
         await self._waiting.aclose()
         await self._redis.aclose()
+
+
+async def _first_of(*works: Coroutine[Any, Any, None]) -> None:
+    """Until one of them ends or fails; the others are cancelled."""
+    # A TaskGroup that is cancelled while one of its tasks fails raises the failure only, and the cancellation is lost.
+    tasks = [asyncio.get_running_loop().create_task(work) for work in works]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()
 
 
 def _text(value: Any) -> str:

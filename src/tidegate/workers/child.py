@@ -136,7 +136,8 @@ class Child:
             return
         self.link.tell(word)
         if self._killing is None:
-            patience = self.options.server.drain_timeout + GOODBYE + LATE
+            server = self.options.server
+            patience = server.drain_delay + server.drain_timeout + GOODBYE + LATE
             self._killing = asyncio.get_running_loop().call_later(patience, self._too_late)
 
     def _too_late(self) -> None:
