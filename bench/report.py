@@ -170,6 +170,7 @@ def markdown(plan: Plan, results: Results) -> str:
     parts.append(
         dict_table("A proxy before the gateway, as `tidegate edge` configures it: 50 streams", results.proxies)
     )
+    parts.append(dict_table("Two workers beside one, at saturation", results.workers))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

@@ -44,6 +44,7 @@ class Results:
     missing_torture: dict[str, str] = field(default_factory=dict)
     batch: list[dict[str, Any]] = field(default_factory=list)
     proxies: list[dict[str, Any]] = field(default_factory=list)
+    workers: list[dict[str, Any]] = field(default_factory=list)
 
 
 STARTED = time.monotonic()
@@ -143,3 +144,7 @@ def run_parts(plan: Plan, results: Results) -> None:
         from bench.proxies import run as run_proxies
 
         results.proxies = run_proxies(plan.rounds)
+    if "workers" in plan.parts:
+        from bench.workers import run as run_workers
+
+        results.workers = run_workers(plan.rounds)

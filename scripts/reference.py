@@ -10,7 +10,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import click
 from prometheus_client.core import Metric
@@ -25,6 +25,8 @@ from tidegate.server.options import GatewayOptions
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.prometheus import PrometheusHook
+from tidegate.telemetry.replicas import ReplicaMetrics, ReplicaState
+from tidegate.telemetry.workers import Together
 
 __all__ = ["PAGES", "commands", "metrics", "on_files", "settings"]
 
@@ -63,7 +65,8 @@ def metrics() -> list[Metric]:
     registry = PrometheusHook().registry
     LedgerMetrics(registry, lambda: LedgerState({}, {}, {}, 0, 0, 0, 0, 0, away=False), str)
     AdmissionMetrics(registry, shared=lambda: (False, 0, 0))
-    found = registry.collect()
+    ReplicaMetrics(registry, lambda: ReplicaState(1, True, 0, 0))
+    found = [*registry.collect(), *Together().own(1)]
     return sorted(found, key=lambda metric: metric.name.startswith(("process_", "python_")))
 
 
@@ -213,6 +216,9 @@ def _type(options: type, key: Key) -> str:
     choices = CHOICES.get(key.name) or (get_args(hint) if get_origin(hint) not in (tuple, dict) else ())
     if choices and all(isinstance(choice, str) for choice in choices):
         return ", ".join(f"`{choice}`" for choice in choices if choice)
+    words = [word for choice in get_args(hint) if get_origin(choice) is Literal for word in get_args(choice)]
+    if words:
+        return ", ".join(("whole number", *(f"`{word}`" for word in words)))
     names = {"str": "text", "int": "whole number", "float": "number", "bool": "true or false"}
     plain = hint.__name__ if isinstance(hint, type) and not get_args(hint) else str(hint)
     if plain.startswith("tuple"):

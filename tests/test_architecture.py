@@ -22,6 +22,7 @@ PURE = (
     *(f"terminal/{name}.py" for name in ("blocks", "board", "cells", "conversation", "keys", "region")),
     *("bench/histogram.py", "bench/prompts.py", "bench/report.py", "bench/visible.py", "edge"),
     *("batch/lines.py", "batch/pace.py", "torture/cases.py", "torture/judge.py", "torture/report.py"),
+    *("shared/table.py", "workers/plan.py"),
 )
 """What takes bytes, events, numbers and facts, and gives values."""
 
@@ -91,11 +92,16 @@ ELSEWHERE = {
     "relay/downstream.py": "tests/e2e/test_upstream_faults.py",
     "relay/allowance.py": "tests/e2e/test_limits.py",
     "server/schemas.py": "tests/server/test_openapi.py",
+    "server/own_streams.py": "tests/server/test_fleet.py",
+    "shared/bus.py": "tests/shared/test_redis_bus.py",  # an interface
+    "shared/connection.py": "tests/shared/test_limits.py",
     "simulator/script.py": "tests/simulator/test_faults.py",
     "upstream/exchange.py": "tests/upstream/test_connection.py",  # a handle on a connection, and what it tells
     **dict.fromkeys(("simulator/event_faults.py", "simulator/http_faults.py"), "tests/torture/test_suite.py"),
     "bench/options.py": "tests/bench/test_load.py",
     "batch/options.py": "tests/batch/test_engine.py",
+    "cli/worker.py": "tests/e2e/test_workers.py",
+    "workers/child.py": "tests/workers/test_supervisor.py",
 }
 """Modules whose tests are at another place than the mirrored path."""
 

@@ -19,6 +19,7 @@
     │   ├── ConfigError             start-up only: a configuration that cannot work
     │   ├── Draining                503  shutting down; try another replica
     │   ├── Overloaded              503  a pool or a limit of ours is full
+    │   ├── ReplicaSilent           503  the process that has the stream did not answer
     │   └── InternalError           500  a bug
     ├── UpstreamFault               the model server failed
     │   ├── ConnectFailed           502  retryable: no connection
@@ -80,6 +81,7 @@ __all__ = [
     "Overloaded",
     "ProxyFailed",
     "RateLimited",
+    "ReplicaSilent",
     "RequestTimeout",
     "RequestTooLarge",
     "ShutDown",
@@ -262,6 +264,14 @@ class Overloaded(GatewayFault):
 
     type = "server_error"
     default_code = "overloaded"
+    default_status = 503
+
+
+class ReplicaSilent(GatewayFault):
+    """503: the process that has the stream, or may have it, did not answer; what was asked for may have been done."""
+
+    type = "server_error"
+    default_code = "replica_silent"
     default_status = 503
 
 

@@ -216,6 +216,66 @@ def test_many_models_are_cut_short(command: Command, server: Server) -> None:
     assert len(line) < 120
 
 
+@pytest.fixture
+def supervisor(server: Server, monkeypatch: pytest.MonkeyPatch) -> Server:
+    """Stands for the supervisor of several workers, on a machine of four cores."""
+    supervisor = Server()
+
+    def run(options: GatewayOptions, *, program: Sequence[str], **given: Any) -> None:
+        assert [*program][1:] == ["-m", "tidegate.cli.worker"]
+        supervisor.run(options, **given)
+
+    def count_of(options: GatewayOptions) -> int:
+        return 4 if options.server.workers == "auto" else options.server.workers
+
+    module(monkeypatch, "tidegate.workers.supervisor", run=run, count_of=count_of)
+    return supervisor
+
+
+@pytest.mark.parametrize(("workers", "count"), [("2", 2), ("auto", 4)])
+def test_several_workers_have_a_supervisor(
+    command: Command, server: Server, supervisor: Server, workers: str, count: int
+) -> None:
+    """Each of them has a simulated model of its own, if there is no other; a real one is there for all."""
+    result = command("serve", "--workers", workers)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert server.options is None
+    assert supervisor.options is not None
+    assert str(supervisor.options.server.workers) == workers
+    assert supervisor.models == []
+    assert f"  upstream  simulator: one in each worker (sim/default, *)\n  workers   {count}\n" in result.stdout
+    result = command("serve", "--workers", workers, "--local")
+    assert [model.name for model in supervisor.models] == ["started"]
+    assert "  upstream  started: http://127.0.0.1:9/v1 (tiny)\n" in result.stdout
+
+
+def test_one_worker_is_this_process_whatever_the_file_says_later(
+    command: Command, server: Server, supervisor: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("tidegate.toml").write_text(f"[server]\nworkers = 1\n{UPSTREAM}")
+    assert "workers" not in command("serve").stdout
+    assert supervisor.options is None
+    Path("tidegate.toml").write_text(f"[server]\nworkers = 2\n{UPSTREAM}")
+    assert server.reload is not None
+    assert server.reload().server.workers == 1
+    monkeypatch.setattr(sys.modules["tidegate.workers.supervisor"], "count_of", lambda _: 1)
+    assert command("serve", "--workers", "auto", "--port", "7").exit_code == 0
+    assert server.options is not None
+    assert (server.options.server.workers, server.options.server.port) == (1, 7)
+
+
+def test_an_address_that_somebody_takes_meanwhile_is_said_clearly(
+    command: Command, supervisor: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def run(*_: Any, **__: Any) -> None:
+        raise OSError(98, "in use")
+
+    monkeypatch.setattr(sys.modules["tidegate.workers.supervisor"], "run", run)
+    result = command("serve", "--workers", "2")
+    assert result.exit_code == 1
+    assert "cannot listen on 127.0.0.1:8080: the port is in use" in result.stderr
+
+
 def test_a_mistake_in_the_file_ends_with_2(command: Command, server: Server) -> None:
     Path("x.toml").write_text("[strem]")
     result = command("serve", "--config", "x.toml")

@@ -230,6 +230,10 @@ class TestEnvironment:
             '2: [server] host is empty; write "127.0.0.1" for this machine only, "0.0.0.0" for all',
         ),
         ("[server]\nworkers = 0", "2: [server] workers is 0; it must be between 1 and 1024"),
+        (
+            '[server]\nworkers = "all"',
+            '2: [server] workers must be a whole number, not text; write for example workers = 1, or "auto"',
+        ),
         ("[server]\nmax_streams = 0", "2: [server] max_streams is 0; it must be 1 or more"),
         ("[server]\ndrain_timeout = -1", "2: [server] drain_timeout is -1.0; it must be 0 or more"),
         (

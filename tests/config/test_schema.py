@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import pytest
+
 from tidegate.config.schema import keys_of, title
 from tidegate.config.sources import variables
+from tidegate.config.values import Text, Wrong, value_of
 from tidegate.policy.options import AuthOptions
-from tidegate.server.options import GatewayOptions
+from tidegate.server.options import GatewayOptions, ServerOptions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,3 +62,10 @@ def test_every_setting_has_a_variable() -> None:
     assert {"TIDEGATE_SERVER__PORT", "TIDEGATE_UPSTREAM__0__BASE_URL", "TIDEGATE_AUTH__KEY__0__HASH"} <= set(names)
     assert "TIDEGATE_LEDGER__URL" in names
     assert len(names) == len(set(names))
+
+
+def test_a_number_may_be_a_word_where_there_is_one() -> None:
+    key = keys_of(ServerOptions)["workers"]
+    assert [value_of(key, raw) for raw in ("auto", 3, Text(" auto"), Text(" 4 "))] == ["auto", 3, "auto", 4]
+    with pytest.raises(Wrong, match=r'such as 1, or "auto"$'):
+        value_of(key, Text("all"))

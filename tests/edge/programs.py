@@ -23,7 +23,7 @@ PROGRAMS = tuple(PROXIES)
 
 
 def written(
-    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False, also: str = ""
 ) -> tuple[Path, int]:
     """The file, as the command prints it, and the port that it names. nginx's stands inside of a frame.
 
@@ -31,6 +31,8 @@ def written(
     """
     port = unused_port()
     arguments = ["edge", program, "--listen", f"127.0.0.1:{port}", "--gateway", f"127.0.0.1:{gateway_port}"]
+    if also:
+        arguments += ["--gateway", also]
     if own_ca:
         arguments += ["--domain", "localhost"]
     elif tls:
@@ -58,10 +60,13 @@ def check(program: str, file: Path, folder: Path) -> subprocess.CompletedProcess
 
 @asynccontextmanager
 async def running(
-    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False
+    program: str, gateway_port: int, folder: Path, *, tls: bool = False, own_ca: bool = False, also: str = ""
 ) -> AsyncIterator[int]:
-    """The program in front of the gateway; its port, once it believes that the gateway is there."""
-    file, port = written(program, gateway_port, folder, tls=tls, own_ca=own_ca)
+    """The program in front of the gateway; its port, once it believes that the gateway is there.
+
+    :param also: another gateway.
+    """
+    file, port = written(program, gateway_port, folder, tls=tls, own_ca=own_ca, also=also)
     with (folder / "output").open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             _program(program), *SERVE[program], str(file),

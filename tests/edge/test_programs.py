@@ -11,6 +11,7 @@ import pytest
 
 from tests.edge.programs import PROGRAMS, check, running, written
 from tests.fakes.gateway import Rig, rig, run, simulator_options, until
+from tests.fakes.ports import unused_port
 from tests.fakes.reader import Reader, ask, request_bytes
 
 every = pytest.mark.parametrize("program", PROGRAMS)
@@ -18,6 +19,21 @@ paths = pytest.mark.parametrize("path", ["/v1/chat/completions", "/api/v1/chat/s
 FRAME = ("ocsp", "redirects are disabled")
 """What Caddy says of the test's own frame: a certificate of nobody, and a port that is not 443."""
 JSON = {"content-type": "application/json"}
+
+
+@every
+@paths
+def test_a_gateway_that_is_not_there_costs_nobody_a_request(program: str, path: str, tmp_path: Path) -> None:
+    """Before a health check has noticed anything; a POST, too, as nobody has begun it."""
+
+    async def case() -> None:
+        async with rig() as gate, running(program, gate.port, tmp_path, also=f"127.0.0.1:{unused_port()}") as port:
+            for _ in range(6):
+                reader = await ask(port, path, question("sim/default"))
+                assert reader.status == 200, reader.body
+                assert reader.whole
+
+    run(case())
 
 
 def question(model: str) -> dict[str, object]:

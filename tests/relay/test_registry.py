@@ -7,17 +7,13 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.fakes.downstream import Written
+from tests.fakes import live
 from tidegate.errors import Cancelled, StreamNotFound
 from tidegate.policy.keys import Principal
-from tidegate.relay.endings import Framing
-from tidegate.relay.options import StreamOptions
 from tidegate.relay.registry import Registry, record_of
 from tidegate.relay.stream import Stream
-from tidegate.wire.chat_request import parse_chat_request
 
 ANN, BOB, ADMIN = Principal("ann"), Principal("bob"), Principal("root", admin=True)
-REQUEST = parse_chat_request(b'{"model":"m","messages":[{}],"stream":true}')
 
 
 def on_loop(case: Callable[[Registry], None]) -> None:
@@ -31,21 +27,7 @@ def on_loop(case: Callable[[Registry], None]) -> None:
 
 
 def opened(registry: Registry, stream_id: str, who: Principal = ANN) -> Stream:
-    def settled(ended: Stream) -> None:
-        registry.settle(ended)
-
-    stream = Stream(
-        stream_id=stream_id,
-        client=who.id,
-        request=REQUEST,
-        framing=Framing.SSE,
-        down=Written(),
-        options=StreamOptions(),
-        settled=settled,
-    )
-    registry.add(stream)
-    stream.open()
-    return stream
+    return live.opened(registry, stream_id, who)
 
 
 def test_a_stream_is_seen_by_its_own_key_and_by_admins() -> None:
@@ -139,5 +121,27 @@ def test_the_record_of_a_live_stream_is_what_is_known_so_far() -> None:
         stream.on_gone()
         record = record_of(stream)
         assert (record.reason, record.status) == ("client_cancel", 499)
+
+    on_loop(case)
+
+
+def test_the_newest_are_told_with_how_many_there_are() -> None:
+    def case(registry: Registry) -> None:
+        for number in range(5):
+            opened(registry, str(number), ANN if number % 2 else BOB)
+        count, rows = registry.newest(ADMIN, 2)
+        assert (count, [row["id"] for row in rows]) == (5, ["3", "4"])
+        count, rows = registry.newest(ANN, 9)
+        assert (count, [row["id"] for row in rows]) == (2, ["1", "3"])
+
+    on_loop(case)
+
+
+def test_rows_are_made_when_they_are_asked_for() -> None:
+    def case(registry: Registry) -> None:
+        first, _ = opened(registry, "one"), opened(registry, "two")
+        rows = registry.rows(ANN)
+        first.cancel()
+        assert [(row["id"], row["state"]) for row in rows] == [("one", "ended"), ("two", "admitted")]
 
     on_loop(case)

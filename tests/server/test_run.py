@@ -55,10 +55,10 @@ async def simulated() -> AsyncIterator[UpstreamOptions]:
 class Served:
     """``serve`` in the test's own loop, from its first readiness to its end."""
 
-    def __init__(self, reload: Callable[[], GatewayOptions] | None = None) -> None:
+    def __init__(self, reload: Callable[[], GatewayOptions] | None = None, **server: Any) -> None:
         self.url: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.task = asyncio.create_task(
-            serve(options(), on_ready=self.url.set_result, reload=reload, background=[simulated])
+            serve(options(**server), on_ready=self.url.set_result, reload=reload, background=[simulated])
         )
 
     async def port(self) -> int:
@@ -110,6 +110,37 @@ def test_the_same_signal_again_ends_it_now() -> None:
         await reader.rest()
         assert reader.events()[-1]["error"]["code"] == "shutdown"
         await reader.close()
+        await served.ended()
+
+    on_loop(case)
+
+
+def test_until_a_balancer_has_seen_it_new_streams_are_taken() -> None:
+    """`/readyz` says at once that it goes; the same signal again ends the delay as well."""
+
+    async def case() -> None:
+        served = Served(drain_delay=3600.0)
+        port = await served.port()
+        assert (await ask(port, "/readyz", None, method="GET")).status == 200
+        os.kill(os.getpid(), signal.SIGTERM)
+        await asyncio.sleep(0)
+        ready = await ask(port, "/readyz", None, method="GET")
+        assert (ready.status, ready.events()[0]["status"]) == (503, "draining")
+        reader = await served.streaming()
+        os.kill(os.getpid(), signal.SIGTERM)
+        await reader.rest()
+        assert reader.events()[-1]["error"]["code"] == "shutdown"
+        await reader.close()
+        await served.ended()
+
+    on_loop(case)
+
+
+def test_after_the_delay_it_drains() -> None:
+    async def case() -> None:
+        served = Served(drain_delay=0.1)
+        await served.port()
+        os.kill(os.getpid(), signal.SIGTERM)
         await served.ended()
 
     on_loop(case)

@@ -5,16 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from starlette.requests import Request
 
+from tests.fakes.bus import Wire
 from tests.fakes.gateway import rig, run, until
+from tests.fakes.live import opened
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.errors import InvalidRequest, Overloaded
-from tidegate.policy.keys import ANONYMOUS
-from tidegate.policy.options import AuthOptions
+from tidegate.policy.keys import ANONYMOUS, Principal, hash_key, new_key
+from tidegate.policy.options import AuthOptions, StaticKey
 from tidegate.server.gateway import Gateway
+from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
 from tidegate.server.streams import MAX_WATCHERS, StreamRoutes, _report
 from tidegate.wire.sse import HEARTBEAT_SSE
@@ -127,3 +132,95 @@ def test_a_watcher_sees_a_stream_come_and_go(fast: bool, monkeypatch: pytest.Mon
             await until(lambda: not gate.server.server_state.tasks)
 
     run(case())
+
+
+A, B = "aaaaaaaa", "bbbbbbbb"
+
+
+class Several:
+    """Two gateways on one wire, and the routes of the first."""
+
+    def __init__(self, anonymous: bool = True) -> None:
+        self.wire = Wire()
+        root = StaticKey(id="root", hash=hash_key(ADMIN), admin=True)
+        ann = StaticKey(id="ann", hash=hash_key(ANN))
+        options = GatewayOptions(auth=AuthOptions(anonymous=anonymous, keys=(root, ann)))
+        self.gateways = [Gateway(options, environ={}, bus=self.wire.join(tag)) for tag in (A, B)]
+        self.routes = StreamRoutes(self.gateways[0])
+
+    async def start(self) -> None:
+        for gateway in self.gateways:
+            await gateway.start()
+
+    def opened(self, at: int, who: str, created: float) -> str:
+        relay = self.gateways[at].relay
+        stream = opened(relay.registry, relay._new_id(), Principal(who))
+        stream.accepted_at = created
+        return stream.id
+
+    async def get(self, key: str | None = None) -> dict[str, Any]:
+        headers = [] if key is None else [(b"authorization", f"Bearer {key}".encode())]
+        response = await self.routes.list(Request({"type": "http", "method": "GET", "headers": headers}))
+        answer: dict[str, Any] = json.loads(bytes(response.body))
+        schema = {"$ref": "#/components/schemas/StreamList", "components": DOCUMENT["components"]}
+        Draft202012Validator(schema).validate(answer)
+        return answer
+
+    async def close(self) -> None:
+        for gateway in self.gateways:
+            await gateway.close()
+
+
+ADMIN, ANN = new_key(), new_key()
+DOCUMENT = document()
+
+
+def test_a_list_of_several_gateways_keeps_to_its_schema_and_names_them_to_admins_only() -> None:
+    async def case() -> None:
+        several = Several(anonymous=False)
+        await several.start()
+        ids = [several.opened(at, "ann", created) for at, created in ((1, 5.0), (0, 6.0), (1, 7.0))]
+        for key, names in ((ADMIN, ["replica-bb", "replica-aa", "replica-bb"]), (ANN, [None] * 3)):
+            answer = await several.get(key)
+            assert [row["id"] for row in answer["data"]] == ids, "oldest first"
+            assert [row.get("replica") for row in answer["data"]] == names
+            assert "partial" not in answer
+        several.wire.away.add(B)
+        answer = await several.get(ADMIN)
+        assert ([row["id"] for row in answer["data"]], answer["partial"]) == ([ids[1]], True)
+        await several.close()
+
+    asyncio.run(case())
+
+
+def test_what_readers_reported_to_any_of_them_is_told_together() -> None:
+    async def case() -> None:
+        several = Several()
+        await several.start()
+        for at, reports in ((0, ["finished"]), (1, ["finished", "left", "cut"])):
+            for end in reports:
+                several.gateways[at].metrics.seen({end: True, "first_paint": 0.3})
+        told = {"reports": 4, "completion_ratio": 0.5, "perceived_latency": 0.24}
+        assert (await several.get())["readers"] == told
+        table = several.routes._table(ANONYMOUS)
+        event = json.loads((await anext(table)).partition(b"data: ")[2])
+        assert event["readers"] == told
+        schema = {"$ref": "#/components/schemas/StreamTable", "components": DOCUMENT["components"]}
+        Draft202012Validator(schema).validate(event)
+        await table.aclose()  # type: ignore[attr-defined] # an async generator
+        await several.close()
+
+    asyncio.run(case())
+
+
+def test_the_first_stream_joins_the_others_where_nobody_called_start() -> None:
+    """In a mounted application no lifespan runs."""
+
+    async def case() -> None:
+        several = Several()
+        assert several.wire.members[B]._receive is None
+        several.gateways[1].relay._hook.opened()
+        assert several.wire.members[B]._receive is not None
+        await several.close()
+
+    asyncio.run(case())

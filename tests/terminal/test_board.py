@@ -148,3 +148,21 @@ def test_what_readers_reported_stands_below_the_totals() -> None:
 
 def test_the_summary_is_what_the_gateway_said() -> None:
     assert board(stream(1)).summary() == {"live": 1, "streams": [stream(1)]}
+
+
+def test_where_there_are_several_gateways_a_row_says_which_one_has_it() -> None:
+    found = board(stream(1, replica="pod-7f"), stream(2, replica="pod-9c"))
+    assert shown(found, 120)[3].split()[-1] == "REPLICA"
+    assert shown(found, 120)[4].split()[-1] == "pod-7f"
+    assert "REPLICA" not in shown(found, 80)[3], "there is no room"
+    assert "REPLICA" not in shown(board(stream(1)), 120)[3], "there is one gateway"
+    found.filter = "pod-9c"
+    assert [facts.facts["client"] for _, facts in found.visible()] == ["app-2"]
+
+
+def test_that_streams_may_be_missing_is_said() -> None:
+    found = board(stream(1))
+    assert "partial" not in found.summary()
+    found.partial = True
+    assert "1 live or more" in shown(found)[0]
+    assert found.summary()["partial"] is True

@@ -13,12 +13,15 @@ import click
 
 from tidegate.cli.config import file_here, warnings
 from tidegate.cli.lean import import_structlog
-from tidegate.cli.listening import probe
+from tidegate.cli.listening import cannot_listen, probe
 from tidegate.errors import ConfigError
 from tidegate.server.options import GatewayOptions
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["serve"]
+
+SIMULATED = UpstreamOptions(name="simulator", base_url="one in each worker", models=("sim/default", "*"))
+"""How the simulated model of each worker is shown."""
 
 Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
 
@@ -27,11 +30,18 @@ Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
 @click.option("-c", "--config", "file", metavar="FILE", help="The TOML file; see: tidegate config example.")
 @click.option("--host", metavar="ADDRESS", help="Where to listen. [default: 127.0.0.1, this machine only]")
 @click.option("--port", metavar="PORT", help="0 takes a free one. [default: 8080]")
+@click.option("--workers", metavar="N", help="Processes that serve; auto: one for each core. [default: 1]")
 @click.option("--upstream", metavar="URL", help="A model server, instead of those of the file.")
 @click.option("--local", is_flag=True, help="Also run a small real model on this machine.")
 @click.option("--log-format", metavar="FORMAT", help="json, console or auto. [default: auto, console on a terminal]")
 def serve(
-    file: str | None, host: str | None, port: str | None, upstream: str | None, local: bool, log_format: str | None
+    file: str | None,
+    host: str | None,
+    port: str | None,
+    workers: str | None,
+    upstream: str | None,
+    local: bool,
+    log_format: str | None,
 ) -> None:
     """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file again.
 
@@ -47,7 +57,7 @@ def serve(
 
     Flags win over TIDEGATE_* variables, variables over the file.
     """
-    flags = {"server.host": host, "server.port": port, "server.log_format": log_format}
+    flags = {"server.host": host, "server.port": port, "server.workers": workers, "server.log_format": log_format}
     read = partial(
         read_options,
         file or _file_here(os.environ, upstream, local),
@@ -64,15 +74,48 @@ def serve(
 
     configure_logging(options.server.log_format, options.server.log_level)
 
+    if options.server.workers != 1:
+        from tidegate.workers.supervisor import count_of
+
+        count = count_of(options)
+        if count > 1:
+            serve_with_workers(options, count, read, local=local)
+            return
+        options = _alone(options)
+
     from tidegate.server.run import run
 
     started: list[UpstreamOptions] = []
     run(
         options,
         on_ready=lambda url: click.echo(start_block(url, options, started)),
-        reload=read,
+        reload=lambda: _alone(read()),
         background=[partial(_noted, make, started) for make in models_to_start(options, local)],
     )
+
+
+def serve_with_workers(options: GatewayOptions, count: int, read: Callable[[], GatewayOptions], *, local: bool) -> None:
+    """A supervisor in this process, and as many others that serve."""
+    from tidegate.cli.worker import PROGRAM
+    from tidegate.workers.supervisor import run
+
+    background = models_to_start(options, local) if local else []
+    started = [] if options.upstreams or local else [SIMULATED]
+    try:
+        run(
+            options,
+            program=PROGRAM,
+            on_ready=lambda url: click.echo(start_block(url, options, started, workers=count)),
+            reload=read,
+            background=[partial(_noted, make, started) for make in background],
+        )
+    except OSError as error:
+        raise cannot_listen(error, options.server.host, options.server.port) from None
+
+
+def _alone(options: GatewayOptions) -> GatewayOptions:
+    """This process is the one worker."""
+    return replace(options, server=replace(options.server, workers=1))
 
 
 def _file_here(environ: Mapping[str, str], upstream: str | None, local: bool) -> str | None:
@@ -127,13 +170,15 @@ async def _noted(make: Background, started: list[UpstreamOptions]) -> AsyncItera
         yield upstream
 
 
-def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions]) -> str:
+def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions], *, workers: int = 1) -> str:
     """What a person needs in order to send the first request."""
     upstreams = (*options.upstreams, *started)
     lines = [f"Tidegate is ready: {url}", ""]
     for upstream in upstreams:
         served = ", ".join((*upstream.aliases, *upstream.models))
         lines.append(f"  upstream  {upstream.name}: {upstream.base_url} ({_short(served)})")
+    if workers > 1:
+        lines.append(f"  workers   {workers}")
     lines.append(f"  clients   {_clients(options)}")
     lines.extend(f"  warning   {warning}" for warning in warnings(options))
     lines.extend(("", *_curl(url, options, upstreams), ""))

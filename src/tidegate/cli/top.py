@@ -49,7 +49,8 @@ async def _top(base: str, key: str | None, once: bool, as_json: bool) -> None:
             await watch(api, base)
             return
         listed = await api.listed()
-    streams, board = listed["data"], Board(base, readers=listed.get("readers", {}))
+    streams = listed["data"]
+    board = Board(base, readers=listed.get("readers", {}), partial=listed.get("partial") is True)
     board.update(len(streams), streams, 0.0)
     if as_json:
         click.echo(json.dumps(board.summary(), ensure_ascii=False))

@@ -72,6 +72,7 @@ RANGES: Mapping[str, tuple[float | None, float | None]] = {
     "workers": (1, 1024),
     "priority": (None, None),
     "drain_timeout": (0, None),
+    "drain_delay": (0, None),
     "max_idle_connections": (0, None),
     "max_event_bytes": (1024, None),
     "max_head_bytes": (1024, None),
@@ -95,12 +96,25 @@ def value_of(key: Key, raw: Any) -> Any:
     """The value as the option's type; raises :class:`Wrong`."""
     hint = key.hint
     if get_origin(hint) in (Union, types.UnionType):
+        words = [word for arg in get_args(hint) if get_origin(arg) is Literal for word in get_args(arg)]
+        if words:
+            return _number_or_word(key, words, raw)
         hint = next(arg for arg in get_args(hint) if arg is not types.NoneType)
     value = _read(key, hint, raw) if isinstance(raw, Text) else _check(key, hint, raw)
     choices = get_args(hint) if get_origin(hint) is Literal else CHOICES.get(key.name)
     if choices and value not in choices:
         raise Wrong(f"must be one of {', '.join(map(_written, choices))}{_meant(str(value), choices)}")
     return value
+
+
+def _number_or_word(key: Key, words: list[str], raw: Any) -> Any:
+    """A whole number, or one of a few words."""
+    if isinstance(raw, str) and raw.strip() in words:
+        return raw.strip()
+    try:
+        return _read(key, int, raw) if isinstance(raw, Text) else _check(key, int, raw)
+    except Wrong as wrong:
+        raise Wrong(f"{wrong}, or {' or '.join(map(_written, words))}") from None
 
 
 def range_problem(name: str, value: Any) -> str | None:

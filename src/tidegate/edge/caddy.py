@@ -39,7 +39,7 @@ def caddy(site: Site) -> str:
     # request to the gateway when the reader has left, and the model thinks on for nobody.
     reverse_proxy {" ".join(site.gateways)} {{
         lb_policy least_conn # streams live long: their number is the load
-        lb_retries 0 # the gateway retries, and knows when it may
+{_balance(len(site.gateways))}
         transport http {{
             response_header_timeout {site.timeout}s # longer than heartbeat and answer
             compression off
@@ -48,3 +48,13 @@ def caddy(site: Site) -> str:
 }}
 """
     return text.replace("    ", "\t")  # as `caddy fmt` has it
+
+
+def _balance(gateways: int) -> str:
+    if gateways == 1:
+        return "        lb_retries 0 # the gateway retries, and knows when it may"
+    return f"""\
+        lb_retries {min(gateways, 3) - 1} # only of a gateway that is not there: it retries by itself
+        fail_duration 10s # so long another one is asked
+        health_uri /readyz # 503 while a process drains
+        health_interval 1s"""

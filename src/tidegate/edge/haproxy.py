@@ -24,7 +24,9 @@ defaults
     option http-no-delay          # a token leaves when it comes: without it, 100 ms later
     option abortonclose           # a reader that leaves while the model thinks stops the model
     option forwardfor
-    retries 0                     # the gateway retries, and knows when it may
+    retries 2                     # only of what no gateway has begun: it retries by itself, and knows when it may
+    retry-on conn-failure 503     # it is not there, or it drains
+    option redispatch 1           # then another one
 
 frontend llm
     bind {_bind(site)}
@@ -34,6 +36,7 @@ frontend llm
 backend tidegate                  # no compression here: the gateway compresses, and flushes each event
     balance leastconn             # streams live long: their number is the load
     option httpchk GET /readyz    # 503 while a process drains
+    default-server inter 1s fall 2 rise 1
 {servers}
 """
 

@@ -36,7 +36,7 @@ server {{
         proxy_read_timeout {site.timeout}s;          # longer than heartbeat and answer
         proxy_send_timeout {site.timeout}s;
         proxy_ignore_client_abort off;    # a reader that leaves stops the model
-        proxy_next_upstream off;          # the gateway retries, and knows when it may
+        proxy_next_upstream error;        # a gateway that is not there; a POST that was sent is not sent again
     }}
 }}
 """

@@ -83,7 +83,7 @@ class ModelLimit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitOptions:
-    """``[limits]``: of the gateway as a whole, in one process or, with ``[shared] redis``, in all of them."""
+    """``[limits]``: of the gateway as a whole, all its workers together; with ``[shared] redis``, of all gateways."""
 
     rpm: int = 0
     """Requests a minute; 0: any number."""

@@ -74,8 +74,22 @@ class Registry:
 
     def visible(self, who: Principal) -> list[dict[str, Any]]:
         """The live streams that this principal may see, oldest first."""
-        streams = [stream for stream in self._live.values() if _may_see(stream.client, who)]
-        return [self._shown(record_of(stream), stream) for stream in streams]
+        return list(self.rows(who))
+
+    def rows(self, who: Principal) -> Iterator[dict[str, Any]]:
+        """As :meth:`visible`, but each row as it is when it is asked for; a stream may have ended by then."""
+        return (self._row(stream) for stream in self._seen_by(who))
+
+    def newest(self, who: Principal, most: int) -> tuple[int, list[dict[str, Any]]]:
+        """How many live streams this principal may see, and the newest ``most`` of them."""
+        streams = self._seen_by(who)
+        return len(streams), [self._row(stream) for stream in streams[-most:]]
+
+    def _seen_by(self, who: Principal) -> list[Stream]:
+        return [stream for stream in self._live.values() if _may_see(stream.client, who)]
+
+    def _row(self, stream: Stream) -> dict[str, Any]:
+        return self._shown(record_of(stream), stream)
 
     def saw(self, stream_id: str, who: Principal, report: dict[str, Any]) -> bool:
         """Keep what the reader's own page reports of a stream; ``False`` when it has reported before: the first counts.

@@ -59,6 +59,7 @@ class Relay:
 
     :param hook: told of every stream that opens and of its end.
     :param max_streams: live streams at most.
+    :param tag: hexadecimal digits that the id of every stream begins with; the rest of its 32 is random.
     """
 
     def __init__(
@@ -70,7 +71,9 @@ class Relay:
         max_streams: int = 20_000,
         environ: Mapping[str, str] = os.environ,
         accounts: Accounts | None = None,
+        tag: str = "",
     ) -> None:
+        self._tag = tag
         self.accounts = accounts
         """Keeps the books; ``None`` without a ledger."""
         self.options = options
@@ -181,7 +184,7 @@ class Relay:
         :param hits: what was found in the prompt: how often, by rule and action.
         :param plan: what the answer is checked for; ``None``: nothing.
         """
-        stream_id = os.urandom(16).hex()
+        stream_id = self._new_id()
         hits = {} if hits is None else hits
         stream = Stream(
             stream_id=stream_id,
@@ -226,7 +229,7 @@ class Relay:
         if request.once:
             options = replace(options, retry_attempts=0)
         stream = CallStream(
-            stream_id=os.urandom(16).hex(),
+            stream_id=self._new_id(),
             client=who.id,
             request=request,
             framing=Framing.RAW,
@@ -241,6 +244,9 @@ class Relay:
         routes = self.router.candidates(request.model, random.random) if request.model else [Route(upstream, "", 0, 1)]
         self._open(stream, routes, options, forwarded_call(headers))
         return stream
+
+    def _new_id(self) -> str:
+        return self._tag + os.urandom(16 - len(self._tag) // 2).hex()
 
     def _open(
         self, stream: Stream, routes: Sequence[Route], options: StreamOptions, headers: Sequence[tuple[bytes, bytes]]

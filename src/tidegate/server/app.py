@@ -31,6 +31,8 @@ from tidegate.server.gateway import Gateway
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes
 from tidegate.server.streams import StreamRoutes
+from tidegate.shared.bus import Bus
+from tidegate.shared.limits import SharedLimits
 from tidegate.wire.chat_request import MAX_MODEL_CHARS
 
 __all__ = ["GatewayApp", "create_app"]
@@ -76,7 +78,11 @@ class GatewayApp(Starlette):
 
 
 def create_app(
-    config: GatewayOptions | None = None, *, classifiers: Mapping[str, Classifier] = MappingProxyType({})
+    config: GatewayOptions | None = None,
+    *,
+    classifiers: Mapping[str, Classifier] = MappingProxyType({}),
+    bus: Bus | None = None,
+    limits: SharedLimits | None = None,
 ) -> GatewayApp:
     """The gateway as an ASGI application; alone under any ASGI server, or mounted in somebody's application.
 
@@ -86,10 +92,12 @@ def create_app(
     :param config: ``tidegate.config.load(path)`` makes one of a file; without it, nobody is let in and no model is
         served, which is good for nothing but ``/healthz``.
     :param classifiers: your own, by the names under which ``config.safety.classifiers`` says how they are used.
+    :param bus: the way to other processes whose streams are seen from here, where it is not Redis.
+    :param limits: limits that are counted elsewhere, where it is not in Redis.
     :raises ConfigError: a secret that the options refer to is not there.
     """
     options = config if config is not None else GatewayOptions()
-    gateway = Gateway(options, classifiers=classifiers)
+    gateway = Gateway(options, classifiers=classifiers, bus=bus, limits=limits)
     routes = _routes(gateway)
     app = GatewayApp(
         routes=routes,
@@ -186,7 +194,7 @@ async def _healthz(_: Request) -> Response:
 def _readyz(gateway: Gateway) -> Callable[[Request], Any]:
     async def readyz(_: Request) -> Response:
         """``GET /readyz``: 200 while new streams are welcome, 503 once the process is about to stop."""
-        if gateway.relay.draining:
+        if gateway.relay.draining or not gateway.ready:
             return json_response({"status": "draining", "live": len(gateway.relay.registry)}, 503, {"retry-after": "1"})
         return json_response({"status": "ready"})
 
@@ -196,7 +204,7 @@ def _readyz(gateway: Gateway) -> Callable[[Request], Any]:
 def _metrics(gateway: Gateway) -> Callable[[Request], Any]:
     async def metrics(_: Request) -> Response:
         """``GET /metrics``: Prometheus."""
-        body, content_type = gateway.metrics.render()
+        body, content_type = gateway.metrics.render() if gateway.everyone is None else await gateway.everyone()
         return Response(body, headers={"content-type": content_type})
 
     return metrics

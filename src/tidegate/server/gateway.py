@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +23,21 @@ from tidegate.safety.profile import Profile, ProfileError, Profiles
 from tidegate.server.admission import Admission
 from tidegate.server.body import header
 from tidegate.server.costs import Costs
+from tidegate.server.fleet import Fleet
 from tidegate.server.options import GatewayOptions
+from tidegate.server.own_streams import OwnStreams
 from tidegate.server.price_lookup import PricesApart
 from tidegate.server.price_table import BuiltInPrices
 from tidegate.server.spending import Spending
 from tidegate.shared.options import SharedOptions
+from tidegate.shared.redis_bus import RedisBus
 from tidegate.telemetry.admission import AdmissionMetrics
 from tidegate.telemetry.hooks import Hooks
 from tidegate.telemetry.ledger import LedgerMetrics, LedgerState
 from tidegate.telemetry.log import LogHook
 from tidegate.telemetry.prometheus import PrometheusHook
+from tidegate.telemetry.record import StreamRecord
+from tidegate.telemetry.replicas import ReplicaMetrics
 from tidegate.upstream.secrets import resolve, resolve_url
 from tidegate.wire.chat_request import ChatRequest
 
@@ -42,6 +47,7 @@ if TYPE_CHECKING:
     from tidegate.safety.classifier import Classifier
     from tidegate.server.checking import Checking
     from tidegate.server.keyring import KeyRing
+    from tidegate.shared.bus import Bus
     from tidegate.shared.limits import SharedLimits
 
 __all__ = ["Gateway"]
@@ -50,7 +56,11 @@ _log = structlog.get_logger()
 
 
 class Gateway:
-    """One gateway: made of its options, without touching the network. Reached as ``app.state.gateway``."""
+    """One gateway: made of its options, without touching the network. Reached as ``app.state.gateway``.
+
+    :param bus: the way to other processes whose streams are seen from here; with ``[shared] redis`` it is that.
+    :param limits: limits that are counted elsewhere; with ``[shared] redis`` it is there.
+    """
 
     def __init__(
         self,
@@ -58,6 +68,8 @@ class Gateway:
         *,
         environ: Mapping[str, str] = os.environ,
         classifiers: Mapping[str, Classifier] = MappingProxyType({}),
+        bus: Bus | None = None,
+        limits: SharedLimits | None = None,
     ) -> None:
         self.options = options
         self._classifiers = classifiers
@@ -66,7 +78,12 @@ class Gateway:
         self.auth = Authenticator(options.auth)
         self._filters = _filters(options)
         self.metrics = PrometheusHook(models=_named(options))
-        self.shared = shared_limits(options.shared, environ)
+        self.leaving = False
+        """Others have taken over: what needs not end by itself ends soon."""
+        self.everyone: Callable[[], Awaitable[tuple[bytes, str]]] | None = None
+        """What several processes count together, as ``/metrics`` shows it; ``None``: this one is all there is."""
+        self.shared = shared_limits(options.shared, environ) or limits
+        bus = redis_bus(options.shared, environ) or bus
         ledger = options.ledger
         self.ledger = _ledger(ledger, environ) if ledger.on else None
         accounts = None
@@ -76,14 +93,21 @@ class Gateway:
         self.relay = Relay(
             options.upstreams,
             options.stream,
-            Hooks([self.metrics, LogHook()]),
+            Hooks([self.metrics, LogHook(), *([] if bus is None else [_Joining(self)])]),
             max_streams=options.server.max_streams,
             environ=environ,
             accounts=accounts,
+            tag="" if bus is None else bus.tag,
         )
+        self.own_streams = OwnStreams(self.relay.registry, self.metrics)
+        self.fleet = None if bus is None else Fleet(bus, self.own_streams)
+        if self.fleet is not None:
+            ReplicaMetrics(self.metrics.registry, self.fleet.state)
         self.checking = self._checking(options)
         self._retired: list[Checking] = []
         self._started = False
+        self.ready = True
+        """Balancers may send streams here."""
         self.keyring: KeyRing | None = None
         if self.ledger is not None:
             from tidegate.server.keyring import KeyRing
@@ -136,10 +160,14 @@ class Gateway:
         return round(self.ledger.spent(since=since, key=key_id) * 1000)
 
     async def start(self) -> None:
-        """Open the ledger, if there is one. A database that is away does not keep the gateway from serving.
+        """Open the ledger, if there is one, and join the other gateways that use the same Redis.
+
+        A database or a Redis that is away does not keep the gateway from serving.
 
         :raises ConfigError: the ledger is of a newer version of Tidegate.
         """
+        if self.fleet is not None:
+            self.fleet.start()
         if self._started or self.ledger is None:
             return
         self._started = True
@@ -266,6 +294,8 @@ class Gateway:
         for checking in (*self._retired, self.checking):
             if checking is not None:
                 await checking.close()
+        if self.fleet is not None:
+            await self.fleet.close()
         if self.shared is not None:
             await self.shared.close()
         await self.admission.spending.close()
@@ -273,6 +303,20 @@ class Gateway:
             await self.keyring.close()
         if self.ledger is not None:
             await asyncio.to_thread(self.ledger.close)
+
+
+class _Joining:
+    """The first stream makes the gateway known to the others, where nobody has called :meth:`Gateway.start`."""
+
+    def __init__(self, gateway: Gateway) -> None:
+        self._gateway = gateway
+
+    def opened(self) -> None:
+        if self._gateway.fleet is not None:
+            self._gateway.fleet.start()
+
+    def ended(self, record: StreamRecord) -> None:
+        pass
 
 
 def _ledger(options: LedgerOptions, environ: Mapping[str, str]) -> Ledger:
@@ -293,6 +337,14 @@ def shared_limits(options: SharedOptions, environ: Mapping[str, str]) -> SharedL
     from tidegate.shared.limits import RedisScript, SharedLimits  # only where limits are shared
 
     return SharedLimits(options, RedisScript(resolve_url(options.redis, environ), options))
+
+
+def redis_bus(options: SharedOptions, environ: Mapping[str, str]) -> RedisBus | None:
+    """The way to the other gateways that use the same Redis, when there is one.
+
+    :raises ConfigError: as :func:`shared_limits`.
+    """
+    return RedisBus(resolve_url(options.redis, environ), options) if options.redis else None
 
 
 def _secret(auth: AuthOptions, environ: Mapping[str, str]) -> bytes | None:

@@ -52,7 +52,7 @@ class Operation:
 
 
 _CHAT_ERRORS: Final = (400, 401, 403, 404, 408, 413, 429, 500, 502, 503, 504)
-_STREAM_ERRORS: Final = (401, 404)
+_STREAM_ERRORS: Final = (401, 404, 503)
 _ADMIN_ERRORS: Final = (401, 403, 409, 503)
 
 OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
@@ -109,7 +109,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
             summary="Live streams: the key's own, an admin's all",
             tag="Streams",
             answers={JSON: "StreamList"},
-            errors=(401,),
+            errors=(401, 503),
         ),
         ("/v1/streams/events", "GET"): Operation(
             id="watchStreams",
@@ -122,7 +122,7 @@ OPERATIONS: Final[Mapping[tuple[str, str], Operation]] = MappingProxyType(
         ),
         ("/v1/streams/{id}", "GET"): Operation(
             id="getStream",
-            summary="One stream, live or among the last 1,000 that ended",
+            summary="One stream, live or among the last 1,000 of its process that ended",
             tag="Streams",
             answers={JSON: "Stream"},
             errors=_STREAM_ERRORS,

@@ -21,9 +21,16 @@ class ServerOptions:
 
     host: str = "127.0.0.1"
     port: int = 8080
-    workers: int = 1
+    workers: int | Literal["auto"] = 1
+    """Processes that serve; ``"auto"``: as many as there are cores. What bounds one process (``max_streams``, and of an
+    upstream ``max_connections``) is divided among them; limits and budgets hold for all together.
+    """
     drain_timeout: float = 30.0
     """After SIGTERM, how long live streams may go on."""
+    drain_delay: float = 0.0
+    """After SIGTERM, how long new streams are still taken while `/readyz` says 503: as long as a balancer needs to see
+    that.
+    """
     max_request_bytes: int = 32 * 1024 * 1024
     """A request body. Prompts with images reach 20 MiB."""
     request_timeout: float = 30.0

@@ -1,6 +1,6 @@
 """uvicorn around the gateway: its signals, its fast path, and an orderly end.
 
-SIGTERM and SIGINT: ``/readyz`` says 503 and new streams are refused, so that a balancer turns away; live ones get
+SIGTERM and SIGINT: ``/readyz`` says 503, and after ``drain_delay`` new streams are refused; live ones get
 ``drain_timeout``, and what is left then ends with an error event. The same signal again ends at once. SIGHUP reads
 the configuration and the secrets again.
 """
@@ -11,11 +11,11 @@ import asyncio
 import gc
 import signal
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final, TypeVar
 
 import structlog
 import uvicorn
@@ -27,7 +27,7 @@ from tidegate.server.gateway import Gateway
 from tidegate.server.options import GatewayOptions
 from tidegate.upstream.options import UpstreamOptions
 
-__all__ = ["GatewayServer", "run", "serve"]
+__all__ = ["BACKLOG", "GOODBYE", "GatewayServer", "run", "run_loop", "serve", "url_of"]
 
 KEEP_ALIVE: Final = 75
 """Seconds that an idle client connection is kept: above the 60 s of common balancers, so that they close first."""
@@ -39,6 +39,7 @@ GOODBYE: Final = 5
 """Seconds that connections have to take their last bytes once no stream is left."""
 
 Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
+Result = TypeVar("Result")
 
 _log = structlog.get_logger()
 
@@ -57,13 +58,16 @@ def run(
     :param background: model servers that run inside this process as long as it serves.
     :raises ConfigError: the options cannot work.
     """
-    main = serve(options, on_ready=on_ready, reload=reload, background=background)
+    run_loop(serve(options, on_ready=on_ready, reload=reload, background=background))
+
+
+def run_loop(main: Coroutine[Any, Any, Result]) -> Result:
+    """Run it on uvloop, or where that is not installed on the standard library's loop."""
     if find_spec("uvloop") is not None:
         import uvloop
 
-        uvloop.run(main)
-    else:
-        asyncio.run(main)
+        return uvloop.run(main)
+    return asyncio.run(main)
 
 
 async def serve(
@@ -75,7 +79,7 @@ async def serve(
 ) -> None:
     """As :func:`run`, on the running loop."""
     if options.server.workers != 1:
-        raise ConfigError("server.workers: one process serves; start several behind a balancer for more.")
+        raise ConfigError("server.workers: this is one process; `tidegate serve` starts several.")
     async with AsyncExitStack() as stack:
         started = [await stack.enter_async_context(make()) for make in background]
 
@@ -88,6 +92,13 @@ async def serve(
             app, options, on_ready=on_ready, reload=None if reload is None else lambda: complete(reload())
         )
         await server.serve()
+
+
+def url_of(sock: socket.socket) -> str:
+    """The URL under which a socket that is listened on can be reached from this machine."""
+    host, port = sock.getsockname()[:2]
+    name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
 
 
 class GatewayServer(uvicorn.Server):
@@ -119,6 +130,7 @@ class GatewayServer(uvicorn.Server):
         )
         self.gateway: Gateway = app.state.gateway
         self._drain_timeout = options.server.drain_timeout
+        self._drain_delay = options.server.drain_delay
         self._on_ready = on_ready
         self._reload = reload
         self._draining: asyncio.Task[None] | None = None
@@ -126,9 +138,7 @@ class GatewayServer(uvicorn.Server):
     @property
     def url(self) -> str:
         """Where it listens; asking is allowed once it has started."""
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        return url_of(self.servers[0].sockets[0])
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -167,11 +177,15 @@ class GatewayServer(uvicorn.Server):
             self._draining = asyncio.get_running_loop().create_task(self._drain())
             _log.info("server.draining", live=len(self.gateway.relay.registry), timeout=self._drain_timeout)
             return
+        self._draining.cancel()
+        self.gateway.relay.draining = True
         for stream in self.gateway.relay.registry:
             stream.shut_down(ShutDown("The gateway was stopped."))
         self.should_exit = self.force_exit = True
 
     async def _drain(self) -> None:
+        self.gateway.ready = False
+        await asyncio.sleep(self._drain_delay)
         late = await self.gateway.relay.drain(self._drain_timeout)
         if late:
             _log.warning("server.drain_timeout", ended=late)

@@ -163,7 +163,7 @@ _ERROR: Final[Schema] = {
 
 _STREAM: Final = _ours(
     {
-        "id": _text("128 random bits; also in the header `x-stream-id`.", pattern="^[0-9a-f]{32}$"),
+        "id": _text("32 digits, at random; also in the header `x-stream-id`.", pattern="^[0-9a-f]{32}$"),
         "object": {"const": "tidegate.stream"},
         "client": _text("The key's id, or `anonymous`."),
         "model": _text("As it was asked for."),
@@ -199,9 +199,15 @@ _STREAM: Final = _ours(
             ),
         },
         "reader": ref("SeenReport"),
+        "replica": _text("The process that has it, where several share a Redis; for an admin's key."),
     },
-    optional=("safety", "reader"),
+    optional=("safety", "reader", "replica"),
 )
+
+_PARTIAL: Final[Schema] = {
+    "const": True,
+    "description": "There may be more: another process did not answer, or what they meet by is away.",
+}
 
 _LIMIT: Final = _or_null({"type": "integer", "minimum": 1})
 _MOMENT: Final = _or_null(_text(format="date-time"))
@@ -282,8 +288,13 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         "ModelList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("Model")}}),
         "Stream": _STREAM,
         "StreamList": _ours(
-            {"object": {"const": "list"}, "data": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},
-            optional=("readers",),
+            {
+                "object": {"const": "list"},
+                "data": {"type": "array", "items": ref("Stream")},
+                "readers": ref("Readers"),
+                "partial": _PARTIAL,
+            },
+            optional=("readers", "partial"),
         ),
         "UsageList": _ours({"object": {"const": "list"}, "data": {"type": "array", "items": ref("UsageGroup")}}),
         "UsageGroup": {
@@ -304,8 +315,13 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
         },
         "StreamTable": {
             **_ours(
-                {"live": _count(), "streams": {"type": "array", "items": ref("Stream")}, "readers": ref("Readers")},
-                optional=("readers",),
+                {
+                    "live": _count(),
+                    "streams": {"type": "array", "items": ref("Stream")},
+                    "readers": ref("Readers"),
+                    "partial": _PARTIAL,
+                },
+                optional=("readers", "partial"),
             ),
             "description": "The data of one `streams` event of `/v1/streams/events`; at most 500 rows, the newest.",
         },

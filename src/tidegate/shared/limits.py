@@ -21,16 +21,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 import msgspec
 import structlog
 
-from tidegate.errors import ConfigError, Overloaded
+from tidegate.errors import Overloaded
 from tidegate.policy.limits import Ask, Grant, Kind, Limits, Meter, Refusal, Standing, tightest
+from tidegate.shared.connection import MOST_CONNECTIONS, redis_client
 from tidegate.shared.options import SharedOptions
 
 if TYPE_CHECKING:
     from redis.asyncio.connection import AbstractConnection
 
 __all__ = ["RedisScript", "SharedGrant", "SharedLimits"]
-
-MOST_CONNECTIONS: Final = 32
 
 FRESH: Final = 1.0
 """Seconds for which a connection that has answered is taken to be there."""
@@ -60,24 +59,9 @@ class RedisScript:
     """
 
     def __init__(self, url: str, options: SharedOptions) -> None:
-        try:
-            from redis.asyncio import Redis
-            from redis.asyncio.retry import Retry
-            from redis.backoff import NoBackoff
-            from redis.exceptions import NoScriptError
-        except ModuleNotFoundError:
-            raise ConfigError("[shared] redis needs: pip install 'tidegate[redis]'") from None
-        try:
-            self._redis = Redis.from_url(
-                url,
-                max_connections=MOST_CONNECTIONS,
-                socket_timeout=None,  # a call has one for all of it
-                socket_connect_timeout=options.redis_timeout,
-                # Whoever repeats a call that may have been carried out must take a new name first.
-                retry=Retry(NoBackoff(), 0),
-            )
-        except ValueError:
-            raise ConfigError("[shared] redis must be redis://HOST:PORT/0, rediss:// or unix://PATH") from None
+        self._redis = redis_client(url, options, timeout=None)  # a call has one for all of it
+        from redis.exceptions import NoScriptError
+
         self._not_loaded = NoScriptError
         self._timeout = options.redis_timeout
         self._source = _SOURCE.read_text()

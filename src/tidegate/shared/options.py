@@ -13,8 +13,8 @@ class SharedOptions:
     """``[shared]``. With Redis, limits hold across all processes and machines that use the same one."""
 
     redis: str = ""
-    """``redis://``, ``rediss://`` or ``unix://``, or a reference such as ``env:REDIS_URL``. Empty: every process counts
-    for itself.
+    """``redis://``, ``rediss://`` or ``unix://``, or a reference such as ``env:REDIS_URL``. Empty: every gateway counts
+    for itself, its workers together.
     """
     prefix: str = "tidegate"
     """Of every key in Redis. Gateways that share limits have the same."""

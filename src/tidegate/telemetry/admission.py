@@ -73,10 +73,12 @@ class AdmissionMetrics(Collector):
         yield live
         if self._shared is not None:
             away, losses, alone = self._shared()
-            yield GaugeMetricFamily("tidegate_limits_away", "1 while Redis does not answer.", value=int(away))
+            yield GaugeMetricFamily(
+                "tidegate_limits_away", "1 while Redis, or the supervisor of workers, does not answer.", value=int(away)
+            )
             for name, text, value in (
-                ("tidegate_limits_losses_total", "Times that an answer of Redis did not come.", losses),
-                ("tidegate_limits_alone_total", "Decisions that were made without Redis.", alone),
+                ("tidegate_limits_losses_total", "Times that an answer of theirs did not come.", losses),
+                ("tidegate_limits_alone_total", "Decisions that were made without them.", alone),
             ):
                 family = CounterMetricFamily(name, text)
                 family.add_metric((), value)

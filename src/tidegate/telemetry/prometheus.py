@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from prometheus_client import CollectorRegistry, GCCollector, PlatformCollector, ProcessCollector, generate_latest
@@ -23,7 +23,7 @@ from prometheus_client.registry import Collector
 from tidegate import __version__
 from tidegate.telemetry.record import StreamRecord
 
-__all__ = ["PrometheusHook"]
+__all__ = ["PrometheusHook", "ReaderCounts"]
 
 # OpenTelemetry's bounds for its three client durations, and finer ones below for what the gateway itself adds.
 SECONDS = (0.01, 0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.28, 2.56, 5.12, 10.24, 20.48, 40.96, 81.92)
@@ -43,6 +43,9 @@ READER_ENDS = ("finished", "left", "cut", "failed", "stopped")
 
 MAX_PERCEIVED = 3600.0
 """Seconds."""
+
+ReaderCounts = tuple[Mapping[str, int], Sequence[int]]
+"""Ends as pages of readers reported them, by name, and how often text was painted in which bucket of time."""
 
 
 class _Histogram:
@@ -210,15 +213,27 @@ class PrometheusHook(Collector):
 
     def completion_ratio(self) -> float | None:
         """Streams that readers saw finish, of all but those that they stopped themselves; ``None`` before the first."""
-        counted = sum(self._reader_ends[name] for name in READER_ENDS if name != "stopped")
-        return self._reader_ends["finished"] / counted if counted else None
+        return _finished(self._reader_ends)
 
-    def readers(self) -> dict[str, float | int | None]:
-        """Of the pages of readers: how many reported, which share finished, the median until text was painted."""
+    def reader_counts(self) -> ReaderCounts:
+        """What pages of readers reported here: ends by name, and times until text was painted by bucket."""
+        return dict(self._reader_ends), list(self._perceived.counts)
+
+    def readers(self, others: Iterable[ReaderCounts] = ()) -> dict[str, float | int | None]:
+        """Of the pages of readers: how many reported, which share finished, the median until text was painted.
+
+        :param others: what other processes counted.
+        """
+        ends, perceived = self._reader_ends.copy(), _Histogram(SECONDS)
+        perceived.counts = list(self._perceived.counts)
+        for more, counts in others:
+            ends.update({name: count for name, count in more.items() if name in READER_ENDS})
+            if len(counts) == len(perceived.counts):
+                perceived.counts = [a + b for a, b in zip(perceived.counts, counts, strict=True)]
         return {
-            "reports": sum(self._reader_ends.values()),
-            "completion_ratio": _rounded(self.completion_ratio()),
-            "perceived_latency": _rounded(self._perceived.median()),
+            "reports": sum(ends.values()),
+            "completion_ratio": _rounded(_finished(ends)),
+            "perceived_latency": _rounded(perceived.median()),
         }
 
     def render(self) -> tuple[bytes, str]:
@@ -355,6 +370,11 @@ class PrometheusHook(Collector):
             _add(usage, (*labels, "input"), cell.input_tokens)
             _add(usage, (*labels, "output"), cell.output_tokens)
         yield from (duration, first, chunk, usage)
+
+
+def _finished(ends: Mapping[str, int]) -> float | None:
+    counted = sum(ends.get(name, 0) for name in READER_ENDS if name != "stopped")
+    return ends.get("finished", 0) / counted if counted else None
 
 
 def _rounded(value: float | None) -> float | None:

@@ -48,6 +48,9 @@ _COLUMNS: Final = (
 
 LEAST_WIDTH: Final = sum(column.width + 1 for column in _COLUMNS)
 
+_REPLICA: Final = _Column("REPLICA", 12)
+"""Where there are several gateways, and room for it."""
+
 
 @dataclass(slots=True)
 class _Row:
@@ -75,6 +78,8 @@ class Board:
     message: str = ""
     readers: Mapping[str, Any] = field(default_factory=dict)
     """What readers' pages reported; empty for a key that may not see it."""
+    partial: bool = False
+    """Streams of another gateway may be missing."""
 
     def update(self, live: int, streams: Sequence[Mapping[str, Any]], now: float) -> list[str]:
         """A new table; returns the ids of streams that were there and are not any more.
@@ -135,18 +140,18 @@ class Board:
         at = self._chosen_at(rows)
         room = max(1, height - 5)
         first = max(0, min(at - room // 2, len(rows) - room))
-        extra = max(0, width - LEAST_WIDTH)
-        wide = (extra // 3, extra - extra // 3)
-        body = [self._line(name, row, wide, width) for name, row in rows[first : first + room]]
+        columns = self._columns(width)
+        body = [self._line(name, row, columns, width) for name, row in rows[first : first + room]]
         if not rows:
             body = [f"{DIM}{fit('  no stream' + (' matches the filter' if self.filter else ''), width)}{PLAIN}"]
-        head = [*self._totals(width), f"{BOLD}{_cells([column.title for column in _COLUMNS], wide, width)}{PLAIN}"]
+        head = [*self._totals(width), f"{BOLD}{_cells([column.title for column in columns], columns, width)}{PLAIN}"]
         return [*head, *body, *[""] * (height - len(head) - len(body) - 1), self._foot(width, len(rows))]
 
     def summary(self) -> dict[str, Any]:
         """For ``--json``."""
         streams = [dict(row.facts) for row in self.rows.values()]
-        return {"live": self.live, "streams": streams, **({"readers": dict(self.readers)} if self.readers else {})}
+        readers = {"readers": dict(self.readers)} if self.readers else {}
+        return {"live": self.live, "streams": streams, **readers, **({"partial": True} if self.partial else {})}
 
     def _see(self, stream: Mapping[str, Any], now: float) -> None:
         name = str(stream["id"])
@@ -190,7 +195,8 @@ class Board:
     def _totals(self, width: int) -> list[str]:
         rate = self.rates[-1] if self.rates else 0.0
         tokens = sum(int(row.facts["tokens"]) for row in self.rows.values())
-        first = f"tidegate top  {self.where}  {self.live} live  {rate:.0f} tokens/s  {tokens} tokens shown"
+        live = f"{self.live} live{' or more' if self.partial else ''}"
+        first = f"tidegate top  {self.where}  {live}  {rate:.0f} tokens/s  {tokens} tokens shown"
         half = max(8, (width - 22) // 2)
         bars = (sparkline(list(self.rates), half), sparkline(list(self.lives), half))
         return [
@@ -210,7 +216,16 @@ class Board:
         ]
         return fit("readers: " + "  ".join(filter(None, said)), width)
 
-    def _line(self, name: str, row: _Row, wide: tuple[int, int], width: int) -> str:
+    def _columns(self, width: int) -> Sequence[_Column]:
+        """What is shown, as wide as there is room for."""
+        several = any("replica" in row.facts for row in self.rows.values())
+        columns = [*_COLUMNS, _REPLICA] if several and width > LEAST_WIDTH + _REPLICA.width else [*_COLUMNS]
+        extra = max(0, width - sum(column.width + 1 for column in columns))
+        for place, more in enumerate((extra // 3, extra - extra // 3)):
+            columns[place] = columns[place]._replace(width=columns[place].width + more)
+        return columns
+
+    def _line(self, name: str, row: _Row, columns: Sequence[_Column], width: int) -> str:
         facts = row.facts
         state = str(facts["reason"] or facts["state"])
         cells = [
@@ -222,8 +237,9 @@ class Board:
             str(facts["tokens"]),
             f"{row.rate:.0f}" if row.ended is None else "",
             "" if facts["ttft"] is None else _seconds(facts["ttft"]),
+            str(facts.get("replica", "")),
         ]
-        line = _cells(cells, wide, width)
+        line = _cells(cells, columns, width)
         if name == self.chosen:
             return f"{REVERSE}{line}{PLAIN}"
         return f"{DIM}{line}{PLAIN}" if row.ended is not None else line
@@ -247,16 +263,13 @@ _STEPS: Final = {
 }
 
 
-def _cells(texts: Sequence[str], wide: tuple[int, int], width: int) -> str:
-    parts = []
-    for place, (text, column) in enumerate(zip(texts, _COLUMNS, strict=True)):
-        more = wide[place] if place < len(wide) else 0
-        parts.append(fit(text, column.width + more, right=column.right))
+def _cells(texts: Sequence[str], columns: Sequence[_Column], width: int) -> str:
+    parts = [fit(text, column.width, right=column.right) for text, column in zip(texts, columns, strict=False)]
     return fit(" ".join(parts), width)
 
 
 def _haystack(row: _Row) -> str:
-    names = ("id", "client", "model", "upstream", "state", "reason")
+    names = ("id", "client", "model", "upstream", "state", "reason", "replica")
     return " ".join(str(row.facts.get(name) or "") for name in names).lower()
 
 

@@ -150,6 +150,7 @@ class _Watch:
                 async for table in self._api.tables():
                     self._board.message = "" if self._board.message.startswith("!") else self._board.message
                     self._board.readers = table.get("readers", {})
+                    self._board.partial = table.get("partial") is True
                     gone = self._board.update(int(table["live"]), table["streams"], monotonic())
                     for stream in gone[:MAX_LOOKUPS]:
                         self._start(self._look_up(stream))

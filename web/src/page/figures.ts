@@ -20,6 +20,8 @@ export interface Row {
   /** What safety rules found, and never what it was. */
   safety?: { rule: string; action: string; count: number }[];
   reader?: Record<string, number | boolean | null>;
+  /** The gateway that has it, where there are several. */
+  replica?: string;
 }
 
 export interface Bar {

@@ -31,6 +31,7 @@ export function Live({ keyOf }: { keyOf: string }) {
   return (
     <section class="live" aria-label="Streams">
       {table.problem && <p class="notice error" role="alert">{table.problem}</p>}
+      {table.partial && <p class="notice" role="status">Another gateway does not answer just now: its streams are missing here.</p>}
       <Figures ended={table.ended} />
       <h2>Live <span class="count">{table.count}</span></h2>
       <Rows rows={table.live} empty="Nothing is streaming." label="Live streams" live />
@@ -77,17 +78,18 @@ function Rows({ rows, empty, label, live = false }: { rows: Row[]; empty: string
   if (!rows.length) return <p class="hint">{empty}</p>;
   // Of hundreds of rows only those near the window are in the document, between two rows as high as the others.
   const { first, last } = near(top, rows.length);
+  const several = rows.some(({ replica }) => replica);
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={label} onScroll={(event) => setTop(event.currentTarget.scrollTop)}>
       <table aria-rowcount={rows.length + 1}>
         <thead><tr>
-          <th scope="col">Stream</th><th scope="col">Client</th><th scope="col">Model</th><th scope="col">Upstream</th>
+          <th scope="col">Stream</th><th scope="col">Client</th><th scope="col">Model</th><th scope="col">Upstream</th>{several && <th scope="col">Replica</th>}
           <th scope="col">{live ? "State" : "Reason"}</th><th scope="col" class="n">Tokens</th><th scope="col" class="n">Tok/s</th>
           <th scope="col" class="n">TTFT</th><th scope="col" class="n">{live ? "Age" : "Took"}</th>{live && <th scope="col"><span class="hidden">Actions</span></th>}
         </tr></thead>
         <tbody>
           {first > 0 && <tr key="above" aria-hidden="true" style={{ height: `${first * ROW}px` }} />}
-          {rows.slice(first, last).map((row) => <StreamRow key={row.id} row={row} live={live} />)}
+          {rows.slice(first, last).map((row) => <StreamRow key={row.id} row={row} live={live} several={several} />)}
           {last < rows.length && <tr key="below" aria-hidden="true" style={{ height: `${(rows.length - last) * ROW}px` }} />}
         </tbody>
       </table>
@@ -96,18 +98,18 @@ function Rows({ rows, empty, label, live = false }: { rows: Row[]; empty: string
 }
 
 /** A row is drawn again only when something that it shows has changed: 500 of them, twice a second. */
-class StreamRow extends Component<{ row: Row; live: boolean }> {
-  override shouldComponentUpdate({ row }: { row: Row }): boolean {
+class StreamRow extends Component<{ row: Row; live: boolean; several: boolean }> {
+  override shouldComponentUpdate({ row, several }: { row: Row; several: boolean }): boolean {
     const was = this.props.row;
-    return row.tokens !== was.tokens || row.state !== was.state || row.paused !== was.paused || row.duration !== was.duration || row.upstream !== was.upstream;
+    return row.tokens !== was.tokens || row.state !== was.state || row.paused !== was.paused || row.duration !== was.duration || row.upstream !== was.upstream || several !== this.props.several;
   }
 
   override render() {
-    const { row, live } = this.props;
+    const { row, live, several } = this.props;
     const short = row.id.slice(0, 8);
     return (
       <tr>
-        <td>{short}</td><td>{row.client}</td><td>{row.model}</td><td>{row.upstream ?? "–"}</td>
+        <td>{short}</td><td>{row.client}</td><td>{row.model}</td><td>{row.upstream ?? "–"}</td>{several && <td>{row.replica ?? "–"}</td>}
         <td class={live ? "" : `end ${kindOf(row.reason)}`}>{live ? `${row.state}${row.paused ? ", reader behind" : ""}` : row.reason}</td>
         <td class="n">{row.tokens}</td><td class="n">{row.tpot ? (1 / row.tpot).toFixed(0) : "–"}</td>
         <td class="n">{duration(row.ttft)}</td><td class="n">{duration(row.duration)}</td>

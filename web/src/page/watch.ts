@@ -10,17 +10,19 @@ export interface Table {
   /** Newest last. */
   ended: Row[];
   problem: string;
+  /** Streams of another gateway may be missing. */
+  partial: boolean;
 }
 
 const MOST_ENDED = 1000;
 
-export const EMPTY: Table = { count: 0, live: [], ended: [], problem: "" };
+export const EMPTY: Table = { count: 0, live: [], ended: [], problem: "", partial: false };
 
 /** Take one event in. */
 export function take(table: Table, name: string, data: string): Table {
   if (name === "streams") {
-    const { live, streams } = JSON.parse(data) as { live: number; streams: Row[] };
-    return { ...table, count: live, live: streams, problem: "" };
+    const { live, streams, partial = false } = JSON.parse(data) as { live: number; streams: Row[]; partial?: boolean };
+    return { ...table, count: live, live: streams, problem: "", partial };
   }
   if (name !== "ended") return table;
   const ended = new Map(table.ended.map((row) => [row.id, row]));

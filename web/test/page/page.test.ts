@@ -118,4 +118,7 @@ test("the table takes events in: live ones replace, ended ones are merged by id 
   table = take(table, "ended", JSON.stringify(Array.from({ length: 1500 }, (_, at) => row({ id: String(at) }))));
   expect(table.ended).toHaveLength(1000);
   expect(take(table, "unknown", "?")).toBe(table);
+  const part = take(table, "streams", JSON.stringify({ live: 1, streams: [], partial: true }));
+  expect([table.partial, part.partial]).toEqual([false, true]);
+  expect(take(part, "streams", JSON.stringify({ live: 1, streams: [] })).partial).toBe(false);
 });
