@@ -48,14 +48,16 @@ def prompt_tokens(fields: Mapping[str, msgspec.Raw]) -> int:
 
 def most_output(fields: Mapping[str, msgspec.Raw]) -> int | None:
     """The most output tokens that the request allows; ``None`` when it does not say."""
-    most = next((most for name in _LIMITS if (most := _whole(fields.get(name)))), None)
-    return None if most is None else most * (_whole(fields.get("n")) or 1)
+    for name in _LIMITS:
+        raw = fields.get(name)
+        if raw is not None and (most := _whole(raw)):
+            several = fields.get("n")
+            return most if several is None else most * (_whole(several) or 1)
+    return None
 
 
-def _whole(raw: msgspec.Raw | None) -> int | None:
+def _whole(raw: msgspec.Raw) -> int | None:
     """A positive whole number; whatever else it is, the model server may say what it thinks of it."""
-    if raw is None:
-        return None
     try:
         value: Any = _decode(raw)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
