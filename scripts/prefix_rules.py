@@ -20,7 +20,15 @@ SKIPPED = {
     "sourcegraph-access-token", "sidekiq-sensitive-url",  # a shape of documents, or no beginning of their own
     "jwt", "private-key",  # builtin/secrets.py
 }  # fmt: skip
-OTHER = {"vault-service-token": r"hvs\.[\w-]{90,}"}  # its other form, s.<24 letters>, is half of all Python
+OTHER = {
+    # A label leaves before the entropy of the whole is known: how such a key really begins tells it from hvs.xxxxx.
+    "vault-service-token": r"hvs\.[A-Z0-9][\w-]{89,}",  # its other form, s.<24 letters>, is half of all Python
+    "1password-service-account-token": r"ops_eyJ[a-wyz][a-zA-Z0-9+/]{249,}={0,3}",
+    "grafana-cloud-api-token": r"glc_eyJ[A-Za-z0-9+/]{29,}={0,3}",
+    "flyio-access-token": r"(?:fo1_[\w-]{43}|fm1[ar]_[a-zA-Z0-9+\/]{100,}={0,3}|fm2_[a-zA-Z0-9+\/]{100,}={0,3}"
+    r"|FlyV1 [A-Za-z0-9=_\-,/+]{100,})",
+}
+LEFT = {"infracost-api-token": r"\w."}  # media.ico-<hash>.png
 GENERIC = ":{1,3}="
 END = r"""(?:[\x60'"\s;]|\\[nr]|$)"""
 ENDS = (END, END.replace("$)", r"$|\b)"), r"(?:[^\w-]|\z)", r"(?:[^a-zA-Z0-9+/]|\z)", r"\b")
@@ -73,12 +81,13 @@ def converted(identifier: str, regex: str, entropy: float) -> tuple[str, str, st
     core = core.replace("(?-i:", "(?:").replace("[[:alnum:]]", "[0-9A-Za-z]").replace(r"\b", "")
     before, inline, after = core.partition("(?i)")
     core = f"{before}(?i:{after})" if inline else core
-    core = OTHER.get(identifier, core)
-    core = re.sub(r"\{(\d+),\d{3,}\}", r"{\1,}", core)
+    if identifier in OTHER:
+        core, flags = OTHER[identifier], ""
+    core = re.sub(r"\{(\d+),\d{3,}\}(?!\\\.)", r"{\1,}", core)
     if re.search(r"(?:\{\d+,\}|[*+])\)*(?:=\{0,\d\}|=\?)?\)*$", core):
         right = ""  # it goes on without end
     bounded = not re.search(r"\{\d+,\}|[^\\][*+]", core)
-    return identifier, flags + core, left, right, entropy if bounded else 0.0
+    return identifier, flags + core, LEFT.get(identifier, left), right, entropy if bounded else 0.0
 
 
 def balanced(text: str) -> bool:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from bench.safety.detection import ordinary, people, phones, secrets
 from bench.safety.proof import chunkings, witnesses
+from bench.safety.sets import literals, published
 from bench.safety.speed import adversaries, speed
 
 
@@ -26,7 +27,7 @@ def table(title: str, rows: Sequence[dict[str, object]]) -> None:
         )
 
 
-PARTS = ("speed", "adversaries", "people", "phones", "secrets", "ordinary", "proof")
+PARTS = ("speed", "adversaries", "people", "phones", "secrets", "published", "literals", "ordinary", "proof")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -49,6 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         table("Found of national telephone numbers, all and the regions with the least", phones())
     if "secrets" in parts:
         table("Found of keys", [secrets()])
+    if "published" in parts:
+        table("Found in the synthetic set of presidio-research", published())
+    if "literals" in parts:
+        table("Found of the examples of gitleaks' own tests", [literals()])
     if "ordinary" in parts:
         table("Found in ordinary sentences", ordinary())
     if "proof" in parts:

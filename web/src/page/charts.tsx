@@ -1,5 +1,5 @@
 /** Small bar charts as SVG: readable without colour, with their figures as text. */
-import type { Bar, hitsOverTime, Kind } from "./figures.ts";
+import type { Bar, hitsOverTime, Kind, verdicts } from "./figures.ts";
 
 const [WIDTH, HEIGHT] = [240, 64];
 
@@ -66,6 +66,17 @@ export function HitsOverTime({ lines }: { lines: ReturnType<typeof hitsOverTime>
           <span class="n">{total}</span>
         </div>
       ))}
+    </figure>
+  );
+}
+
+/** What classifiers and checks of whole answers said; nothing where none was asked. */
+export function Verdicts({ lines }: { lines: ReturnType<typeof verdicts> }) {
+  if (!lines.length) return null;
+  return (
+    <figure class="verdicts">
+      <figcaption>Verdicts</figcaption>
+      {lines.map(({ name, said }) => <div key={name} class="rule"><span>{name}</span><span>{said}</span></div>)}
     </figure>
   );
 }

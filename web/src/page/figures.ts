@@ -19,6 +19,8 @@ export interface Row {
   paused: boolean;
   /** What safety rules found, and never what it was. */
   safety?: { rule: string; action: string; count: number }[];
+  /** The verdict on the whole answer, where one was asked for. */
+  validation?: { valid: boolean | null } | null;
   reader?: Record<string, number | boolean | null>;
   /** The gateway that has it, where there are several. */
   replica?: string;
@@ -95,6 +97,30 @@ export function hitsOverTime(rows: Row[], now: number, most = 6, slices = 20, wi
   }
   return lines;
 }
+
+/** Each classifier with what it flagged and ended, most first; then what the checks of whole answers said. */
+export function verdicts(rows: Row[]): { name: string; said: string }[] {
+  const classifiers = new Map<string, { sentences: number; ended: number }>();
+  const whole = { valid: 0, "not valid": 0, unchecked: 0 };
+  for (const { safety, validation } of rows) {
+    for (const { rule, action, count } of safety ?? []) {
+      if (!rule.startsWith(CLASSIFIER)) continue;
+      const name = rule.slice(CLASSIFIER.length);
+      const found = classifiers.get(name) ?? { sentences: 0, ended: 0 };
+      found.sentences += count;
+      if (action === "block") found.ended++;
+      classifiers.set(name, found);
+    }
+    if (validation) whole[validation.valid === null ? "unchecked" : validation.valid ? "valid" : "not valid"]++;
+  }
+  const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
+  const lines = [...classifiers].sort(([, one], [, two]) => two.sentences - one.sentences);
+  const all = lines.map(([name, { sentences, ended }]) => ({ name, said: `${many(sentences, "sentence")} flagged, ${many(ended, "answer")} ended` }));
+  const counted = Object.entries(whole).filter(([, count]) => count);
+  return counted.length ? [...all, { name: "whole answers", said: counted.map(([what, count]) => `${count} ${what}`).join(", ") }] : all;
+}
+
+const CLASSIFIER = "classifier:";
 
 /** What readers' own pages reported. The ratio leaves out streams that were stopped on purpose. */
 export function readers(rows: Row[]): { reports: number; ratio: number | null; perceived: number | null } {

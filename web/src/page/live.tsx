@@ -2,8 +2,8 @@
 import { Component } from "preact";
 import { useEffect, useMemo, useState } from "preact/hooks";
 import { cancelStream, stopStream } from "./api.ts";
-import { EndsOverTime, Histogram, HitsOverTime } from "./charts.tsx";
-import { duration, endsOverTime, histogram, hitsOverTime, kindOf, quantile, readers, type Row } from "./figures.ts";
+import { EndsOverTime, Histogram, HitsOverTime, Verdicts } from "./charts.tsx";
+import { duration, endsOverTime, histogram, hitsOverTime, kindOf, quantile, readers, type Row, verdicts } from "./figures.ts";
 import { EMPTY, watch, type Table } from "./watch.ts";
 
 /** Ended streams in the table. */
@@ -52,6 +52,7 @@ function Figures({ ended }: { ended: Row[] }) {
         <Histogram title="Added by the gateway" bars={histogram(added!, 0.0001)} note={median(added!)} />
         <EndsOverTime slices={endsOverTime(ended, Date.now() / 1000)} />
         <HitsOverTime lines={hitsOverTime(ended, Date.now() / 1000)} />
+        <Verdicts lines={verdicts(ended)} />
       </div>
     );
   }, [ended]);

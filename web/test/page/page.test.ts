@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { StreamError, type StreamResult } from "../../src/client/ends.ts";
 import { begin, load, messagesOf, save, titleOf, type Conversation } from "../../src/page/conversations.ts";
-import { duration, endsOverTime, histogram, hitsOverTime, kindOf, quantile, readers, type Row } from "../../src/page/figures.ts";
+import { duration, endsOverTime, histogram, hitsOverTime, kindOf, quantile, readers, type Row, verdicts } from "../../src/page/figures.ts";
 import { EMPTY, take } from "../../src/page/watch.ts";
 import { announce, canContinue, explain, figuresOf } from "../../src/page/words.ts";
 
@@ -101,6 +101,23 @@ test("safety hits are added up by rule and slice of time, the rarest rules as on
   expect(lines.map(({ rule, total }) => `${rule}: ${total}`)).toEqual(["r0: 10", "r1: 9", "7 more: 35"]);
   expect(hitsOverTime([many], 1000, 9, 2, 30)).toHaveLength(9);
   expect(hitsOverTime([], 1000)).toEqual([]);
+});
+
+test("verdicts are counted by classifier, and those on whole answers by what they say", () => {
+  const flagged = (name: string, action: string, count: number) => ({ rule: `classifier:${name}`, action, count });
+  const rows = [
+    row({ safety: [flagged("tone", "tag", 1), { rule: "email", action: "redact", count: 4 }], validation: { valid: true } }),
+    row({ safety: [flagged("harm", "block", 2)], validation: { valid: false } }),
+    row({ safety: [flagged("harm", "block", 1)], validation: { valid: null } }),
+    row({ validation: { valid: true } }),
+    row({ validation: null }),
+  ];
+  expect(verdicts(rows)).toEqual([
+    { name: "harm", said: "3 sentences flagged, 2 answers ended" },
+    { name: "tone", said: "1 sentence flagged, 0 answers ended" },
+    { name: "whole answers", said: "2 valid, 1 not valid, 1 unchecked" },
+  ]);
+  expect(verdicts([row({ safety: [{ rule: "email", action: "redact", count: 1 }] })])).toEqual([]);
 });
 
 test("completion leaves out what was stopped on purpose", () => {

@@ -20,10 +20,16 @@ __all__ = ["PHONE_NATIONAL", "PhonesMissing", "UnknownRegion", "national"]
 
 PHONE_NATIONAL: Final = "phone-national"
 
-_CORE: Final = r"(?:(?:\d{1,2} ?)?\(\d{1,6}\) ?|\d{1,6}(?: ?[-./] ?| )?)\d{1,10}(?:(?: ?[-./] ?| )\d{1,8}){0,5}"
+_CORE: Final = (
+    r"(?:(?:\d{1,2} ?)?\((?:\d{1,2} )?\d{1,6}\) ?|\d{1,6}(?: ?[-./] ?| )?)\d{1,10}(?:(?: ?[-./] ?| )\d{1,8}){0,5}"
+)
 """Groups of digits, the first perhaps in parentheses."""
 
-_DATE: Final = re.compile(r"\d{1,2}([-./])\d{1,2}\1(?:\d{4}|\d{2})|\d{4}([-./])\d{1,2}\2\d{1,2}")
+_TELLING: Final = 7
+"""Digits. A shorter number without a prefix looks like anything."""
+
+_DATE: Final = re.compile(r"(?:\d{1,2}([-./])\d{1,2}\1(?:\d{4}|\d{2})|\d{4}([-./])\d{1,2}\2\d{1,2})(?: \d{1,2})?")
+"""A date, perhaps with the hour of its time."""
 _AMOUNT: Final = re.compile(r"\d{1,3}(?:\.\d{3})+|\d+\.\d+")
 _NO_DIGIT: Final = re.compile(r"\D+", re.ASCII)
 
@@ -83,6 +89,8 @@ def _check(region: str) -> Callable[[str, str], bool]:
     assert metadata is not None
     given_out = _given_out(metadata)
     free = any(each.national_prefix_optional_when_formatting for each in metadata.number_format)
+    bare = _bare_sizes(metadata)
+    in_parentheses = _in_parentheses(metadata)
 
     def check(text: str, digits: str) -> bool:
         if given_out.fullmatch(digits) is None:
@@ -93,7 +101,9 @@ def _check(region: str) -> Callable[[str, str], bool]:
             return False
         if not is_valid_number(number):
             return False
-        if free or len(digits) > len(national_significant_number(number)):
+        if free or len(digits) in bare or len(digits) > len(national_significant_number(number)):
+            return True
+        if in_parentheses and "(" in text:
             return True
         # Without the zero that its country writes it is another number.
         written = format_number(number, PhoneNumberFormat.NATIONAL)
@@ -121,5 +131,30 @@ def _given_out(metadata: PhoneMetadata) -> re.Pattern[str]:
     ]
     if not metadata.number_format:  # it writes them as another region does
         return re.compile(f"(?:{prefix})?(?:{found})", re.ASCII)
+    bare += [rf"\d{{{size}}}" for size in _bare_sizes(metadata)]
+    if _in_parentheses(metadata):
+        bare.append(r"\d+")
     without = f"|(?=(?:{found})\\Z)(?:{'|'.join(bare)})" if bare else ""
     return re.compile(f"(?:{prefix})(?:{found}){without}", re.ASCII)
+
+
+def _bare_sizes(metadata: PhoneMetadata) -> frozenset[int]:
+    """Digits of numbers some of which the region writes without a prefix: then people leave it out of all of them.
+
+    Uruguay's landlines have eight digits and no prefix, its mobiles eight and a zero: ``2123 1234``, ``9423 1234``.
+    """
+    return frozenset(
+        size
+        for each in metadata.number_format
+        if not each.national_prefix_formatting_rule
+        for size in range(_TELLING, 16)
+        if re.fullmatch(str(each.pattern), "5" * size)
+    )
+
+
+def _in_parentheses(metadata: PhoneMetadata) -> bool:
+    """Whether the region puts prefix and area code in parentheses (Hungary: ``(06 1) 234 5678``).
+
+    Then they tell enough, and people leave the prefix out: ``(1) 234-5678``.
+    """
+    return any("(" in (each.national_prefix_formatting_rule or "") for each in metadata.number_format)

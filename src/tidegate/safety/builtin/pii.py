@@ -32,10 +32,11 @@ _RULES: Final = (
     ),
     Rule(
         name="card",
-        # As digits, or in the groups in which cards have them, by one kind of separator.
-        core=r"[2-6]\d{11,18}"
+        # As digits, or in the groups in which cards have them, by one kind of separator. 1800: the old cards of JCB;
+        # 0604: some of Maestro's.
+        core=r"[2-6]\d{11,18}|1800\d{11}|0604\d{8,15}"
         r"|[2-6]\d{3} \d{4} \d{4}(?: \d{4}(?: \d{1,3})?)?|[2-6]\d{3}-\d{4}-\d{4}(?:-\d{4}(?:-\d{1,3})?)?"
-        r"|3\d{3} \d{6} \d{4,5}|3\d{3}-\d{6}-\d{4,5}",
+        r"|(?:3\d{3}|1800|2131) \d{6} \d{4,5}|(?:3\d{3}|1800|2131)-\d{6}-\d{4,5}",
         left=r"\w.\-",
         right=r"\w\-",
         validate=checks.luhn,
@@ -74,7 +75,7 @@ _RULES: Final = (
     ),
     Rule(
         name="phone-us",
-        core=r"(?:\+?1[-. ])?(?:\([2-9]\d\d\) ?[2-9]\d\d[-. ]\d{4}|[2-9]\d\d-[2-9]\d\d-\d{4}"
+        core=r"(?:(?:\+|00)?1[-. ])?(?:\([2-9]\d\d\) ?[2-9]\d\d[-. ]\d{4}|[2-9]\d\d-[2-9]\d\d-\d{4}"
         r"|[2-9]\d\d\.[2-9]\d\d\.\d{4})(?: ?x\d{1,5})?",
         left=r"\w+.\-",
         right=r"\w\-",

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
-from tidegate.safety.builtin.checks import entropy_of
+from tidegate.safety.builtin.checks import entropy_of, example
 from tidegate.safety.builtin.prefixes import PREFIXES
 from tidegate.safety.rules import Rule, literal
 
@@ -25,8 +25,10 @@ _OWN: Final = (
     Rule(
         name="private-key",
         # What stands between the two lines is base64, headers (Proc-Type: 4,ENCRYPTED), or all of it with \n for line
-        # ends, as in JSON. Without its last line it ends with the first character that is none of these.
+        # ends, as in JSON. Without its last line it ends with the first character that is none of these. The line alone
+        # is no key, and stands in every program that looks for one; base64 is not lower case for long.
         core=r"-----BEGIN[ A-Z0-9_-]{0,60}?(?:PRIVATE KEY|SECRET KEY)(?: BLOCK)?-----"
+        r"(?:\s|\\+[nr]?)*[a-z]{0,8}[A-Z0-9+/]"
         r"(?:(?:[A-Za-z0-9+/=\s:,.()\\]|-[A-Za-z0-9])*-----END[ A-Z0-9_-]{0,60}?KEY(?: BLOCK)?-----"
         r"|(?:[A-Za-z0-9+/=\s:,\\]|-[A-Za-z0-9])*)",
     ),
@@ -56,8 +58,14 @@ _OWN: Final = (
     ),
 )
 
+
+def _key_of(least: float) -> Callable[[str], bool]:
+    random = entropy_of(least)
+    return lambda text: random(text) and not example(text)
+
+
 _PREFIXED: Final = tuple(
-    Rule(name=name, core=core, left=left, right=right, validate=entropy_of(least) if least else None)
+    Rule(name=name, core=core, left=left, right=right, validate=_key_of(least) if least else None)
     for name, core, left, right, least in PREFIXES
 )
 
