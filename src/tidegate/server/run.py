@@ -11,11 +11,13 @@ import asyncio
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
-from typing import Final
+from typing import Any, Final
 
 import structlog
 import uvicorn
@@ -24,7 +26,9 @@ from tidegate.errors import ConfigError, ShutDown, TidegateError
 from tidegate.server.app import GatewayApp, create_app
 from tidegate.server.fastpath import protocol_class
 from tidegate.server.gateway import Gateway
-from tidegate.server.options import GatewayOptions
+from tidegate.server.negotiation import Negotiation
+from tidegate.server.options import GatewayOptions, ServerOptions
+from tidegate.server.tls import Certificates
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["GatewayServer", "run", "serve"]
@@ -90,6 +94,31 @@ async def serve(
         await server.serve()
 
 
+class _Config(uvicorn.Config):
+    """uvicorn's, with a TLS context that is there already."""
+
+    def __init__(self, app: GatewayApp, context: ssl.SSLContext | None, **given: Any) -> None:
+        super().__init__(app, **given)
+        self._context = context
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self._context
+
+
+def _protocol(options: ServerOptions) -> Any:
+    """What makes the protocol of a connection: uvicorn's, or what decides between it and HTTP/2."""
+    http1: Any = (protocol_class() if options.fast_path else None) or "httptools"
+    if not (options.h2c or (options.tls_cert and options.http2)):
+        return http1
+    from tidegate.server.http2.connection import Http2Protocol
+
+    if http1 == "httptools":
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol as http1  # noqa: N813
+    http2 = partial(Http2Protocol, direct=options.fast_path)
+    return partial(Negotiation, http1=http1, http2=http2, h2c=options.h2c)
+
+
 class GatewayServer(uvicorn.Server):
     """uvicorn's server with our signals."""
 
@@ -101,12 +130,14 @@ class GatewayServer(uvicorn.Server):
         on_ready: Callable[[str], None] | None = None,
         reload: Callable[[], GatewayOptions] | None = None,
     ) -> None:
+        certificates = Certificates(options.server) if options.server.tls_cert else None
         super().__init__(
-            uvicorn.Config(
+            _Config(
                 app,
+                None if certificates is None else certificates.context,
                 host=options.server.host,
                 port=options.server.port,
-                http=(protocol_class() if options.server.fast_path else None) or "httptools",
+                http=_protocol(options.server),
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -118,6 +149,7 @@ class GatewayServer(uvicorn.Server):
             )
         )
         self.gateway: Gateway = app.state.gateway
+        self._certificates = certificates
         self._drain_timeout = options.server.drain_timeout
         self._on_ready = on_ready
         self._reload = reload
@@ -128,7 +160,8 @@ class GatewayServer(uvicorn.Server):
         """Where it listens; asking is allowed once it has started."""
         host, port = self.servers[0].sockets[0].getsockname()[:2]
         name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-        return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+        scheme = "http" if self._certificates is None else "https"
+        return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -181,6 +214,10 @@ class GatewayServer(uvicorn.Server):
         """Read everything again; what is wrong with it is said in the log, and then nothing changes."""
         assert self._reload is not None
         try:
-            self.gateway.reload(self._reload())
+            options = self._reload()
+            renewed = None if self._certificates is None else self._certificates.renewed(options.server)
+            self.gateway.reload(options)
+            if self._certificates is not None:
+                self._certificates.use(renewed)
         except TidegateError as error:
             _log.error("server.reload_failed", error=error.message)
