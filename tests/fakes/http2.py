@@ -61,6 +61,7 @@ class Http2Reader(Reader):
         self.number = 0
         self._asked = b""
         self._left = 0
+        self._unsent = b""
         self._events: deque[Event] = deque()
         self._flush()
 
@@ -75,7 +76,17 @@ class Http2Reader(Reader):
             self._ask(head)
         if self._left:
             self._left -= len(data)
-            self.h2.send_data(self.number, data, end_stream=not self._left)
+            self._unsent += data
+        self._push()
+
+    def _push(self) -> None:
+        """As much of the body as the peer has room for."""
+        while self._unsent:
+            room = min(self.h2.local_flow_control_window(self.number), self.h2.max_outbound_frame_size)
+            if not room:
+                break
+            data, self._unsent = self._unsent[:room], self._unsent[room:]
+            self.h2.send_data(self.number, data, end_stream=not (self._left or self._unsent))
         self._flush()
 
     def _ask(self, head: bytes) -> None:
@@ -140,7 +151,9 @@ class Http2Reader(Reader):
             if not data:
                 return None
             self._events.extend(self.h2.receive_data(data))
-            self._flush()
+            if self.h2.streams.get(self.number) is None or any(isinstance(e, StreamReset) for e in self._events):
+                self._unsent = b""
+            self._push()
 
     def _flush(self) -> None:
         data = self.h2.data_to_send()
