@@ -28,11 +28,23 @@ Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
 @click.option("--port", metavar="PORT", help="0 takes a free one. [default: 8080]")
 @click.option("--upstream", metavar="URL", help="A model server, instead of those of the file.")
 @click.option("--local", is_flag=True, help="Also run a small real model on this machine.")
+@click.option("--tls-cert", metavar="FILE", help="A certificate with its chain (PEM): HTTPS, with HTTP/2 and HTTP/1.1.")
+@click.option("--tls-key", metavar="FILE", help="Its key. [default: it is in --tls-cert too]")
+@click.option("--tls-dev", is_flag=True, help="HTTPS with a certificate that is made for this machine.")
 @click.option("--log-format", metavar="FORMAT", help="json, console or auto. [default: auto, console on a terminal]")
 def serve(
-    file: str | None, host: str | None, port: str | None, upstream: str | None, local: bool, log_format: str | None
+    file: str | None,
+    host: str | None,
+    port: str | None,
+    upstream: str | None,
+    local: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_dev: bool,
+    log_format: str | None,
 ) -> None:
-    """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file again.
+    """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file
+    and certificates again.
 
     \b
     Without any file, on a simulated model:
@@ -43,10 +55,17 @@ def serve(
       tidegate serve --local
     As configured; ./tidegate.toml is found by itself:
       tidegate serve --config tidegate.toml --port 9000
+    Over HTTPS, with HTTP/2 for browsers (needs: pip install 'tidegate[edge]'):
+      tidegate serve --tls-cert fullchain.pem --tls-key privkey.pem
 
     Flags win over TIDEGATE_* variables, variables over the file.
     """
-    flags = {"server.host": host, "server.port": port, "server.log_format": log_format}
+    if tls_dev:
+        tls_cert, tls_key = _made_for_this_machine(tls_cert or tls_key)
+    flags = {
+        **{"server.host": host, "server.port": port, "server.log_format": log_format},
+        **{"server.tls_cert": tls_cert, "server.tls_key": tls_key},
+    }
     read = partial(
         read_options,
         file or _file_here(os.environ, upstream, local),
@@ -67,10 +86,20 @@ def serve(
     started: list[UpstreamOptions] = []
     run(
         options,
-        on_ready=lambda url: click.echo(start_block(url, options, started)),
+        on_ready=lambda url: click.echo(start_block(url, options, started, trust=tls_cert if tls_dev else None)),
         reload=read,
         background=[partial(_noted, make, started) for make in models_to_start(options, local)],
     )
+
+
+def _made_for_this_machine(given: str | None) -> tuple[str, str]:
+    if given:
+        raise click.UsageError("--tls-dev makes a certificate: leave out --tls-cert and --tls-key")
+    from tidegate.config.places import data_folder
+    from tidegate.server.tls_dev import dev_certificate
+
+    cert, key = dev_certificate(data_folder(os.environ))
+    return str(cert), str(key)
 
 
 def _file_here(environ: Mapping[str, str], upstream: str | None, local: bool) -> str | None:
@@ -125,16 +154,23 @@ async def _noted(make: Background, started: list[UpstreamOptions]) -> AsyncItera
         yield upstream
 
 
-def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions]) -> str:
-    """What a person needs in order to send the first request."""
+def start_block(
+    url: str, options: GatewayOptions, started: list[UpstreamOptions], *, trust: str | None = None
+) -> str:
+    """What a person needs in order to send the first request.
+
+    :param trust: a certificate that nobody trusts yet.
+    """
     upstreams = (*options.upstreams, *started)
     lines = [f"Tidegate is ready: {url}", ""]
     for upstream in upstreams:
         served = ", ".join((*upstream.aliases, *upstream.models))
         lines.append(f"  upstream  {upstream.name}: {upstream.base_url} ({_short(served)})")
     lines.append(f"  clients   {_clients(options)}")
+    if trust is not None:
+        lines.append(f"  tls       made for this machine, trusted by nobody yet: {trust}")
     lines.extend(f"  warning   {warning}" for warning in warnings(options))
-    lines.extend(("", *_curl(url, options, upstreams), ""))
+    lines.extend(("", *_curl(url, options, upstreams, trust), ""))
     return "\n".join(lines)
 
 
@@ -152,10 +188,12 @@ def _clients(options: GatewayOptions) -> str:
     return "no key needed" if count == 0 else f"{keys}, and anyone without one"
 
 
-def _curl(url: str, options: GatewayOptions, upstreams: tuple[UpstreamOptions, ...]) -> list[str]:
+def _curl(url: str, options: GatewayOptions, upstreams: tuple[UpstreamOptions, ...], trust: str | None) -> list[str]:
     names = [name for upstream in upstreams for name in (*upstream.aliases, *upstream.models) if "*" not in name]
     body = {"model": names[0] if names else "any", "messages": [{"role": "user", "content": "Tell me about the tide."}]}
     lines = [f"  curl -N {url}/api/v1/chat/stream"]
+    if trust is not None:
+        lines.append(f"    --cacert '{trust}'")
     if not options.auth.anonymous:
         lines.append("    -H 'authorization: Bearer tg-YOUR-KEY'")
     lines.extend(("    -H 'content-type: application/json'", f"    -d '{json.dumps(body)}'"))
