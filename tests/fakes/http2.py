@@ -18,6 +18,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from tests.fakes.reader import Reader
+from tidegate.server.compression import unframed
 
 __all__ = ["Http2Reader", "authority", "certificate", "client_context"]
 
@@ -73,6 +74,10 @@ class Http2Reader(Reader):
             if not end:
                 return
             self._asked = b""
+            if b"\r\ntransfer-encoding: chunked" in head:  # HTTP/2 has no such thing, and needs no length either
+                data = unframed(data)
+                head = head.replace(b"\r\ntransfer-encoding: chunked", b"")
+                self._left = len(data)
             self._ask(head)
         if self._left:
             self._left -= len(data)
@@ -94,10 +99,11 @@ class Http2Reader(Reader):
         method, path, _ = first.split(b" ")
         pairs = [(name.lower(), value.strip()) for name, _, value in (line.partition(b":") for line in lines)]
         given = dict(pairs)
-        self._left = int(given.get(b"content-length", b"0"))
+        self._left = int(given.get(b"content-length", self._left))
         self.number = self.h2.get_next_available_stream_id()
         fields = [(b":method", method), (b":scheme", b"https"), (b":authority", given[b"host"]), (b":path", path)]
-        fields += [pair for pair in pairs if pair[0] not in (b"host", b"connection")]
+        hops = {b"host", b"connection", *given.get(b"connection", b"").replace(b" ", b"").split(b",")}
+        fields += [pair for pair in pairs if pair[0] not in hops]
         self.h2.send_headers(self.number, fields, end_stream=not self._left)
 
     async def head(self) -> int:

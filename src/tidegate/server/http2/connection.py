@@ -159,6 +159,8 @@ class Http2Protocol(asyncio.Protocol):
             _log.error("server.bug", kind=type(error).__name__, where=place_of(error))
             self.transport.abort()
             return
+        # Before anything that follows from it: room that new settings give may be used once they are acknowledged.
+        self._take(owed=True)
         for event in events:
             handler = _HANDLERS.get(type(event))
             if handler is not None:
@@ -166,7 +168,7 @@ class Http2Protocol(asyncio.Protocol):
         new, self._new = self._new, []
         for exchange in new:
             self._begin(exchange)
-        self._take(owed=True)
+        self._take()
 
     def shutdown(self) -> None:
         """uvicorn's: take no new request, and close when those that run are answered."""
