@@ -32,7 +32,8 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from tidegate.server.at_once import EXTENSION, AtOnce, Later
-from tidegate.server.http2.exchange import HIGH_WATER, App, Exchange
+from tidegate.server.http2.exchange import HIGH_WATER, MAX_FRAME, App, Exchange
+from tidegate.server.negotiation import PREFACE
 from tidegate.telemetry.log import place_of
 
 __all__ = ["MAX_RESETS", "MAX_STREAMS", "Http2Protocol"]
@@ -52,6 +53,10 @@ RESET_PERIOD: Final = 30.0
 
 MAX_OWED: Final = 65_536
 """Bytes of answers to control frames (PING, SETTINGS) that a peer may leave unread (CVE-2019-9512, -9515)."""
+
+LENGTH: Final = 3
+FRAME_HEAD: Final = 9
+"""Bytes of a frame's length, and of all that stands before its payload (RFC 9113 §4.1)."""
 
 _log = structlog.get_logger()
 
@@ -100,6 +105,8 @@ class Http2Protocol(asyncio.Protocol):
         self._idle: asyncio.TimerHandle | None = None
         self._going = False
         self._owed = 0
+        self._left = len(PREFACE)
+        self._part = b""
         self._resets = 0
         self._resets_since = self.loop.time()
 
@@ -148,6 +155,9 @@ class Http2Protocol(asyncio.Protocol):
         self._pump()
 
     def data_received(self, data: bytes) -> None:
+        if self._too_long(data):
+            self._refuse(ErrorCodes.FRAME_SIZE_ERROR)
+            return
         try:
             events = self.h2.receive_data(data)
         except ProtocolError as error:
@@ -169,6 +179,17 @@ class Http2Protocol(asyncio.Protocol):
         for exchange in new:
             self._begin(exchange)
         self._take()
+
+    def _too_long(self, data: bytes) -> bool:
+        """Whether a frame in it is longer than may be: h2 looks when it has the whole of it, up to 16 MB."""
+        data, at = self._part + data, self._left
+        while len(data) - at >= LENGTH:
+            length = int.from_bytes(data[at : at + LENGTH], "big")
+            if length > MAX_FRAME:
+                return True
+            at += FRAME_HEAD + length
+        self._part, self._left = data[at:], max(0, at - len(data))
+        return False
 
     def shutdown(self) -> None:
         """uvicorn's: take no new request, and close when those that run are answered."""
@@ -274,7 +295,7 @@ class Http2Protocol(asyncio.Protocol):
             self._resets, self._resets_since = 0, now
         self._resets += 1
         if self._resets > MAX_RESETS:
-            self._refuse("too many resets")
+            self._refuse(ErrorCodes.ENHANCE_YOUR_CALM)
 
     def _on_room(self, _: Event) -> None:
         self._pump()
@@ -372,16 +393,17 @@ class Http2Protocol(asyncio.Protocol):
 
     def _await_request(self) -> None:
         self._stop_waiting()
-        self._idle = self.loop.call_later(self._keep_alive, self._refuse, "idle")
+        self._idle = self.loop.call_later(self._keep_alive, self._refuse, ErrorCodes.NO_ERROR)
 
     def _stop_waiting(self) -> None:
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None
 
-    def _refuse(self, why: str) -> None:
+    def _refuse(self, code: ErrorCodes) -> None:
         """Close a connection that does nothing, or too much."""
-        code = ErrorCodes.NO_ERROR if why == "idle" else ErrorCodes.ENHANCE_YOUR_CALM
+        if code is not ErrorCodes.NO_ERROR:
+            _log.info("server.http2_refused", kind=code.name)
         self.h2.close_connection(code)
         self._take()
         self._close()
