@@ -7,7 +7,6 @@ of them is used.
 
 from __future__ import annotations
 
-import json
 import select
 import socket
 import ssl

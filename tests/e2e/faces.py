@@ -1,4 +1,4 @@
-"""The six faces of one stream (fast path, plain ASGI and HTTP/2; SSE and NDJSON), and what an honest ending looks like."""
+"""The six faces of one stream (fast path, plain ASGI, HTTP/2; SSE and NDJSON), and what an honest ending looks like."""
 
 from __future__ import annotations
 

@@ -111,9 +111,10 @@ def test_who_says_nothing_is_not_waited_for_for_ever() -> None:
         with patch.object(negotiation, "PATIENCE", 0.05):
             async with rig(server={"h2c": True}) as gate:
                 stream, writer = await asyncio.open_connection("127.0.0.1", gate.port)
-                with pytest.raises(ConnectionError):
+                try:
                     assert await asyncio.wait_for(stream.read(), 30) == b""
-                    raise ConnectionError
+                except ConnectionResetError:
+                    pass
                 writer.close()
         async with rig(server={"h2c": True}) as gate:
             stream, writer = await asyncio.open_connection("127.0.0.1", gate.port)

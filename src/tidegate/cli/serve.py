@@ -63,8 +63,11 @@ def serve(
     if tls_dev:
         tls_cert, tls_key = _made_for_this_machine(tls_cert or tls_key)
     flags = {
-        **{"server.host": host, "server.port": port, "server.log_format": log_format},
-        **{"server.tls_cert": tls_cert, "server.tls_key": tls_key},
+        "server.host": host,
+        "server.port": port,
+        "server.log_format": log_format,
+        "server.tls_cert": tls_cert,
+        "server.tls_key": tls_key,
     }
     read = partial(
         read_options,
@@ -154,9 +157,7 @@ async def _noted(make: Background, started: list[UpstreamOptions]) -> AsyncItera
         yield upstream
 
 
-def start_block(
-    url: str, options: GatewayOptions, started: list[UpstreamOptions], *, trust: str | None = None
-) -> str:
+def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions], *, trust: str | None = None) -> str:
     """What a person needs in order to send the first request.
 
     :param trust: a certificate that nobody trusts yet.

@@ -55,6 +55,7 @@ _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTT
 
 _log = structlog.get_logger()
 
+
 class FastProtocol(HttpToolsProtocol):
     """uvicorn's protocol, and somebody to tell when the reader stalls, catches up or leaves.
 

@@ -46,7 +46,10 @@ def tls_problem(options: ServerOptions) -> tuple[str, str] | None:
     """What is wrong with the TLS of ``[server]``: the setting and a text; ``None``: nothing."""
     if not options.tls_cert:
         if options.tls_key:
-            return "tls_key", 'has no tls_cert beside it; write tls_cert = "fullchain.pem", the certificate and its chain'
+            return (
+                "tls_key",
+                'has no tls_cert beside it; write tls_cert = "fullchain.pem", the certificate with its chain',
+            )
         return _missing("h2c") if options.h2c else None
     if options.http2 and (problem := _missing("http2")):
         return problem
@@ -82,7 +85,10 @@ def _refused(options: ServerOptions, error: ssl.SSLError) -> tuple[str, str]:
         return "tls_cert", f'is "{options.tls_cert}", which holds no certificate in PEM (-----BEGIN CERTIFICATE-----)'
     if not options.tls_key:
         return "tls_cert", "holds no key that can be used; write tls_key, the file that does"
-    return "tls_key", f'is "{options.tls_key}", which holds no key in PEM that can be used ({error.reason or "unknown"})'
+    return (
+        "tls_key",
+        f'is "{options.tls_key}", which holds no key in PEM that can be used ({error.reason or "unknown"})',
+    )
 
 
 class _Encrypted(Exception):

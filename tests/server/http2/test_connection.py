@@ -257,7 +257,8 @@ def test_a_peer_that_says_goodbye_reads_nothing_more() -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status", "length"), [("HEAD", "/healthz", 200, 0), ("GET", "/healthz", 200, 1), ("GET", "/no", 404, 1)]
+    ("method", "path", "status", "length"),
+    [("HEAD", "/healthz", 200, 0), ("GET", "/healthz", 200, 1), ("GET", "/no", 404, 1)],
 )
 def test_other_routes_are_answered_as_ever(method: str, path: str, status: int, length: int) -> None:
     async def case() -> None:

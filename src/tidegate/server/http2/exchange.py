@@ -1,7 +1,7 @@
 """One request and its response on an HTTP/2 connection: ASGI's ``receive`` and ``send``, and bytes under flow control.
 
-Tokens take :meth:`Exchange.write`: a DATA frame is nine bytes before its data (RFC 9113 §6.1), made here, and taken from
-the two windows that h2 keeps; h2 itself would cost more than the rest of a token. It makes every other frame.
+Tokens take :meth:`Exchange.write`: a DATA frame is nine bytes before its data (RFC 9113 §6.1), made here, and taken
+from the two windows that h2 keeps; h2 itself would cost more than the rest of a token. It makes every other frame.
 """
 
 from __future__ import annotations
