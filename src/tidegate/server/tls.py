@@ -65,7 +65,7 @@ def tls_problem(options: ServerOptions) -> tuple[str, str] | None:
         _loaded(options)
     except _Encrypted:
         return "tls_key" if options.tls_key else "tls_cert", (
-            "holds a key with a password, which nobody can type in here; write it without: openssl pkey -in KEY -out NEW"
+            "holds a key with a password, which nobody types in here; take it off: openssl pkey -in KEY -out NEW"
         )
     except ssl.SSLError as error:
         return _refused(options, error)
