@@ -24,6 +24,9 @@ __all__ = ["Http2Load"]
 
 STREAM_WINDOW = 6 * 1024 * 1024
 CONNECTION_WINDOW = 15 * 1024 * 1024
+MOST_STREAMS = 200
+"""On one connection: servers allow 100 and more."""
+
 DATA, END_STREAM, WINDOW_UPDATE = 0, 1, 8
 
 
@@ -70,7 +73,8 @@ class Http2Load(Load):
 
     def batch(self, first_ident: int) -> None:
         spec = self.spec
-        for _ in range(spec.connections - len(self.connections)):
+        wanted = max(spec.connections, -(-spec.streams // MOST_STREAMS))
+        for _ in range(wanted - len(self.connections)):
             try:
                 connection = Connection(spec.port)
             except OSError as error:
