@@ -56,6 +56,8 @@ class LoadSpec:
     timeout: float = 120.0
     """For one batch; what is not whole by then is counted as incomplete."""
     headers: dict[str, str] = field(default_factory=dict)
+    connections: int = 0
+    """Over HTTP/2 with TLS, on so many connections, which are open before the first stream; 0: HTTP/1.1."""
 
 
 @dataclass(kw_only=True)
@@ -300,7 +302,12 @@ class Load:
 def main() -> None:
     """``python -m bench.load < spec.json``"""
     raise_nofile()
-    load = Load(LoadSpec(**json.load(sys.stdin)))
+    spec = LoadSpec(**json.load(sys.stdin))
+    load = Load(spec)
+    if spec.connections:
+        from bench.load_http2 import Http2Load
+
+        load = Http2Load(spec)
     json.dump(dataclasses.asdict(load.run()), sys.stdout)
 
 

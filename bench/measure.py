@@ -152,6 +152,7 @@ def spec_for(running: Running, shape: Shape | None = None) -> LoadSpec:
         framing=running.relay.framing,
         headers=dict(running.relay.headers),
         prose=running.relay.prose,
+        connections=running.relay.connections,
     )
     if shape is None:
         return spec

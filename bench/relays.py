@@ -45,6 +45,8 @@ class Relay:
     start_timeout: float = 30.0
     prose: bool = False
     """The model says prose, because what the relay does depends on it."""
+    connections: int = 0
+    """Asked over HTTP/2 with TLS, all streams on so many connections; 0: over HTTP/1.1, each on its own."""
     slow: bool = False
     """Hundreds of times the cost of the rest: only the first shape, unless asked for by name."""
 
@@ -227,6 +229,15 @@ def tidegate_plain(port: int, upstream: int, folder: Path) -> Launch:
     return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off", TIDEGATE_SERVER__FAST_PATH="false")
 
 
+def tidegate_h2(port: int, upstream: int, folder: Path) -> Launch:
+    """The same behind TLS, over HTTP/2."""
+    from tidegate.server.tls_dev import dev_certificate
+
+    cert, key = dev_certificate(folder)
+    files = {"TIDEGATE_SERVER__TLS_CERT": str(cert), "TIDEGATE_SERVER__TLS_KEY": str(key)}
+    return tidegate_launch(port, upstream, TIDEGATE_LEDGER__URL="off", **files)
+
+
 def command_from_environment(port: int, upstream: int, folder: Path) -> Launch:
     """A relay of your own: ``TIDEGATE_BENCH_COMMAND`` with ``{port}`` and ``{upstream}`` in it (a port each)."""
     command = os.environ.get("TIDEGATE_BENCH_COMMAND")
@@ -246,11 +257,13 @@ RELAYS: dict[str, Relay] = {
         Relay("tidegate-strict", tidegate_strict, prose=True),
         Relay("tidegate-ndjson", tidegate, framing="ndjson"),
         Relay("tidegate-gzip", tidegate, framing="gzip"),
+        Relay("tidegate-h2", tidegate_h2, connections=1),
         Relay("tidegate-plain", tidegate_plain),
         Relay("nginx", nginx),
         Relay("vllm-router", vllm_router),
         Relay("sglang-router", sglang_router),
         Relay("litellm", litellm, start_timeout=120.0, slow=True),
         Relay("custom", command_from_environment),
+        Relay("custom-h2", command_from_environment, connections=1),
     )
 }

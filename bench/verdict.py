@@ -58,12 +58,14 @@ def verdicts(rows: list[dict[str, Any]], results: Results) -> list[Verdict]:
         judge("CPU per token, everything on", figure(FIRST, "tidegate-on", "cpu_vs_tidegate"), 1.05, 1.0, "× off"),
         judge("CPU per token, strict", figure(FIRST, "tidegate-strict", "cpu_vs_tidegate-prose"), 1.6, 1.3, "× off"),
         judge("CPU per token, gzip", figure(FIRST, "tidegate-gzip", "cpu_vs_tidegate"), 1.25, 1.1, "× without"),
+        judge("CPU per token, HTTP/2 with TLS", figure(FIRST, "tidegate-h2", "cpu_vs_tidegate"), 2.0, 1.1, "× without"),
+        judge("added TTFT p99, HTTP/2 with TLS", figure(FIRST, "tidegate-h2", "added_ttft_p99") * 1e3, 8, 2, "ms"),
         judge("added TTFT p50, 50 streams", figure(FIRST, "tidegate", "added_ttft_p50") * 1e3, 1.5, 0.5, "ms"),
         judge("added TTFT p99, 50 streams", figure(FIRST, "tidegate", "added_ttft_p99") * 1e3, 6, 2, "ms"),
         judge("RSS, 50 live streams", figure(FIRST, "tidegate", "rss_peak") / 1e6, 60, 45, "MB"),
         judge("RSS, 2,000 live streams", figure(MANY, "tidegate", "rss_peak") / 1e6, 110, 70, "MB"),
     ]
-    for relay, must, aim in (("tidegate", 25.0, 15.0), ("tidegate-gzip", 65.0, 40.0)):
+    for relay, must, aim in (("tidegate", 25.0, 15.0), ("tidegate-gzip", 65.0, 40.0), ("tidegate-h2", 60.0, 30.0)):
         kilobytes = figure(MANY, relay, "rss_per_stream") / 1e3
         found.append(judge(f"RSS per live stream of 2,000, {relay}", kilobytes, must, aim, "KB"))
     for row in results.cancel:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import threading
 from collections.abc import Iterator
 
 import pytest
 from bench.load import Load, LoadResult, LoadSpec
-from bench.measure import abort_times, upstream_server
+from bench.measure import abort_times, run_load, spec_for, start_relay, upstream_server
+from bench.relays import RELAYS
 
 HEAD = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
 DONE = b"e\r\ndata: [DONE]\n\n\r\n"
@@ -91,3 +93,19 @@ def test_anything_less_is_broken(answer: bytes) -> None:
     result = served(answer)
     assert (result.whole, result.broken) == (0, 1)
     assert result.problems
+
+
+def test_every_token_is_counted_over_http2_and_a_cancel_reaches_the_model(upstream: int) -> None:
+    """All streams on one connection, through a gateway of its own."""
+    with start_relay(RELAYS["tidegate-h2"], upstream) as running:
+        spec = dataclasses.replace(spec_for(running), streams=20, tokens=20, interval=0.001, stamp=5, batches=2)
+        assert spec.connections == 1
+        result = run_load(spec)
+        assert (result.whole, result.broken, result.tokens, result.problems) == (40, 0, 800, [])
+        assert len(result.ttft) == len(result.overhead) == 40
+        result = run_load(dataclasses.replace(spec, batches=1, tokens=10_000, cancel_after=3))
+        assert (result.cancelled, result.broken) == (20, 0)
+        assert set(abort_times(upstream, 20)) >= set(range(20))
+    result = run_load(dataclasses.replace(spec, port=1))
+    assert result.broken == 40
+    assert "connect" in result.problems[0]

@@ -15,6 +15,7 @@ import pytest
 
 from tests.cli.conftest import Command
 from tests.cli.running import gateway, stream
+from tests.fakes.http2 import certificate
 from tidegate.cli.serve import simulated_model
 from tidegate.policy.keys import hash_key, new_key
 from tidegate.server.options import GatewayOptions
@@ -320,3 +321,36 @@ def test_it_stops_when_it_is_told_to_although_nobody_reads_what_it_says() -> Non
         assert answer[-1] == "data: [DONE]"
         process.terminate()
         assert process.wait(20) == 0
+
+
+def test_a_certificate_is_given_by_flags_and_checked_before_anything_starts(command: Command, server: Server) -> None:
+    """Wrong files are a usage of the flag that names them."""
+    cert, key = certificate()
+    assert command("serve", "--tls-cert", cert, "--tls-key", key).exit_code == 0
+    assert server.options is not None
+    assert (server.options.server.tls_cert, server.options.server.tls_key) == (cert, key)
+    server.options = None
+    result = command("serve", "--tls-cert", cert, "--tls-key", "gone.pem")
+    assert (result.exit_code, server.options) == (2, None)
+    assert '--tls-key: is "gone.pem", which cannot be read: no such file or directory' in result.stderr
+    Path("x.toml").write_text(f'[server]\ntls_key = "{key}"\n{UPSTREAM}')
+    result = command("serve", "-c", "x.toml")
+    assert (result.exit_code, server.options) == (2, None)
+    assert "x.toml:2" in result.stderr
+    assert "has no tls_cert beside it" in result.stderr
+
+
+def test_a_certificate_for_this_machine_is_made_and_named(
+    command: Command, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
+    result = command("serve", "--tls-dev")
+    made = tmp_path / "data" / "tidegate" / "tls-dev.pem"
+    assert result.exit_code == 0
+    assert server.options is not None
+    assert server.options.server.tls_cert == str(made)
+    assert f"  tls       made for this machine, trusted by nobody yet: {made}\n" in result.stdout
+    assert f"    --cacert '{made}' \\\n" in result.stdout
+    refused = command("serve", "--tls-dev", "--tls-cert", str(made))
+    assert refused.exit_code == 2
+    assert "leave out --tls-cert and --tls-key" in refused.stderr

@@ -455,7 +455,7 @@ def test_a_file_that_cannot_be_read_says_why(tmp_path: Path) -> None:
         ("TIDEGATE_STREAM__IDLE_TIMOUT", "5", "unknown variable; did you mean TIDEGATE_STREAM__IDLE_TIMEOUT?"),
         ("TIDEGATE_PORT", "80", "unknown variable; did you mean TIDEGATE_SERVER__PORT?"),
         ("TIDEGATE_QQQ", "1", "unknown variable; a setting is TIDEGATE_SECTION__KEY"),
-        ("TIDEGATE_SERVER", "1", "unknown variable; did you mean TIDEGATE_SERVER__PORT?"),
+        ("TIDEGATE_SERVER", "1", "unknown variable; did you mean TIDEGATE_SERVER__H2C?"),
         ("TIDEGATE_LEDGER__URLL", "1", "unknown variable; did you mean TIDEGATE_LEDGER__URL?"),
         ("TIDEGATE_UPSTREAM__NAME", "1", "unknown variable; did you mean TIDEGATE_UPSTREAM__0__NAME?"),
         ("TIDEGATE_UPSTREAM__0", "1", "unknown variable; did you mean TIDEGATE_UPSTREAM__0__NAME?"),

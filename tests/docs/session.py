@@ -15,7 +15,7 @@ from pathlib import Path
 __all__ = ["Session"]
 
 SERVERS = re.compile(r"^(?:[A-Z_]+=\S+ )*(?P<program>tidegate serve|tidegate simulate|uvicorn)\b")
-READY = re.compile(r"(?:ready|running on)[^\n]*?http://127\.0\.0\.1:(\d+)")
+READY = re.compile(r"(?:ready|running on)[^\n]*?https?://127\.0\.0\.1:(\d+)")
 DEFAULT_PORTS = {"tidegate serve": "8080", "tidegate simulate": "8000", "uvicorn": "8000"}
 SECONDS = 120.0
 

@@ -35,6 +35,7 @@ NOT_RUN: Mapping[str, str] = {
     "pip install 'tidegate[server]'": "tests/test_packaging.py builds the wheel and installs it",
     "pip install 'tidegate[bench]'": "an extra; without it the command says so (tests/cli/test_bench_seed.py)",
     "pip install 'tidegate[import]'": "the same",
+    "pip install 'tidegate[edge]'": "the same; without it the settings say so (tests/server/test_tls.py)",
     "pip install 'tidegate[terminal]'": "an extra that is installed here",
     "tidegate chat": "wants a person at a terminal: tests/cli/test_chat.py plays one",
     "tidegate chat --model sim/markdown": "the same",

@@ -1,4 +1,4 @@
-"""The four faces of one stream (fast path and plain ASGI, SSE and NDJSON), and what an honest ending looks like."""
+"""The six faces of one stream (fast path, plain ASGI, HTTP/2; SSE and NDJSON), and what an honest ending looks like."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.gateway import HTTP2
 from tests.fakes.reader import Reader
 from tidegate.simulator.texts import ANSWERS, tokens_of
 
@@ -22,14 +23,15 @@ __all__ = [
 ]
 
 SSE, NDJSON = "/v1/chat/completions", "/api/v1/chat/stream"
-FACES = [(fast, path) for fast in (True, False) for path in (SSE, NDJSON)]
+WAYS = {"fast": True, "plain": False, "http2": HTTP2}
+FACES = [(fast, path) for fast in WAYS.values() for path in (SSE, NDJSON)]
 
 face = pytest.mark.parametrize(
     ("fast", "path"),
     FACES,
-    ids=[f"{'fast' if fast else 'plain'}-{'sse' if path == SSE else 'ndjson'}" for fast, path in FACES],
+    ids=[f"{name}-{framing}" for name in WAYS for framing in ("sse", "ndjson")],
 )
-both = pytest.mark.parametrize("fast", [True, False], ids=["fast", "plain"])
+both = pytest.mark.parametrize("fast", WAYS.values(), ids=WAYS)
 
 
 def question(model: str, **fields: Any) -> dict[str, Any]:

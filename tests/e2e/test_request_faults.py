@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tests.e2e.faces import assert_success, face, question
-from tests.fakes.gateway import rig, run, until
+from tests.fakes.gateway import HTTP2, rig, run, until
 from tests.fakes.reader import Reader, ask, request_bytes
 
 
@@ -78,8 +78,9 @@ def test_a_request_that_comes_too_slowly_is_refused(fast: bool, path: str) -> No
             reader.send(request_bytes(path, b'{"model":', length=100))
             assert await reader.head() == 408
             await reader.rest()
-            assert reader.headers["connection"] == "close"
-            assert await reader.stream.read() == b""
+            if fast != HTTP2:  # there, the request's rest is refused, and its connection stays
+                assert reader.headers["connection"] == "close"
+                assert await reader.stream.read() == b""
             assert gate.opened == 0
             await reader.close()
 
@@ -119,8 +120,10 @@ def test_a_reader_who_leaves_before_its_request_is_whole_leaves_nothing(fast: bo
                 reader.half_close()
             else:
                 await reader.close()
-            await until(lambda: not state.connections and not state.tasks)
+            await until(lambda: not state.tasks)
             assert gate.opened == 0
+            kept = fast == HTTP2 and how == "half-close"  # a stream is cancelled there, and its connection stays
+            await until(lambda: len(state.connections) == kept)
             await reader.close()
 
     run(case())

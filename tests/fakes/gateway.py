@@ -12,7 +12,9 @@ from unittest.mock import patch
 
 import uvloop
 
+from tests.fakes.http2 import certificate
 from tests.fakes.loop import CountingLoop
+from tests.fakes.reader import HTTP2_PORTS
 from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.options import AuthOptions
 from tidegate.relay.options import StreamOptions
@@ -28,7 +30,10 @@ from tidegate.upstream.options import UpstreamOptions
 UPSTREAM = ("api_keys", "connect_timeout", "max_connections", "models")
 """Options of the upstream, among those of a rig."""
 
-__all__ = ["Rig", "gateway", "rig", "run", "simulator_options", "upstream"]
+HTTP2: Any = "http2"
+"""In place of ``fast``, which it implies: behind TLS, and asked over HTTP/2."""
+
+__all__ = ["HTTP2", "Rig", "gateway", "rig", "run", "simulator_options", "upstream"]
 
 
 def run(main: Coroutine[Any, Any, None], *, plain_loop: bool = False, count_timers: bool = False) -> None:
@@ -136,8 +141,9 @@ async def gateway(
 
     :param sections: further options of the gateway, such as ``limits``.
     """
+    tls = dict(zip(("tls_cert", "tls_key"), certificate(), strict=True)) if fast == HTTP2 else {}
     options = GatewayOptions(
-        server=ServerOptions(**{"port": 0, "fast_path": fast, "drain_timeout": 0.2, **(server or {})}),
+        server=ServerOptions(**{"port": 0, "fast_path": bool(fast), "drain_timeout": 0.2, **tls, **(server or {})}),
         stream=StreamOptions(**{"retry_delay": 0.01, "first_token_timeout": 60.0, "idle_timeout": 60.0, **stream}),
         upstreams=upstreams,
         auth=auth or AuthOptions(anonymous=True),
@@ -151,6 +157,8 @@ async def gateway(
     with patch.object(gc, "freeze"):
         await running.startup()
     found = Rig(running)
+    if fast == HTTP2:
+        HTTP2_PORTS.add(found.port)
     try:
         yield found
         await until(lambda: not len(found.gateway.relay.registry))
@@ -158,6 +166,7 @@ async def gateway(
         assert found.opened == len(found.records), "a stream has no record, or two"
         assert len({record.stream_id for record in found.records}) == found.opened
     finally:
+        HTTP2_PORTS.discard(found.port)
         for listener in running.servers:
             listener.close()
         for connection in list(running.server_state.connections):

@@ -11,7 +11,10 @@ from typing import Any
 
 from tidegate.wire.sse import SseDecoder
 
-__all__ = ["Reader", "ask", "post", "request_bytes"]
+__all__ = ["HTTP2_PORTS", "Reader", "ask", "post", "request_bytes"]
+
+HTTP2_PORTS: set[int] = set()
+"""Where a gateway listens that is to be asked over HTTP/2 with TLS."""
 
 
 def request_bytes(
@@ -43,6 +46,13 @@ class Reader:
         sock.setblocking(False)
         try:
             await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+            if port in HTTP2_PORTS:
+                from tests.fakes.http2 import Http2Reader, client_context
+
+                made = await asyncio.open_connection(
+                    sock=sock, ssl=client_context(), server_hostname="localhost", limit=1 << 16
+                )
+                return Http2Reader(*made)
             stream, writer = await asyncio.open_connection(sock=sock, limit=1 << 16)
         except BaseException:
             sock.close()

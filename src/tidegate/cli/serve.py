@@ -33,6 +33,9 @@ Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
 @click.option("--workers", metavar="N", help="Processes that serve; auto: one for each core. [default: 1]")
 @click.option("--upstream", metavar="URL", help="A model server, instead of those of the file.")
 @click.option("--local", is_flag=True, help="Also run a small real model on this machine.")
+@click.option("--tls-cert", metavar="FILE", help="A certificate with its chain (PEM): HTTPS, with HTTP/2 and HTTP/1.1.")
+@click.option("--tls-key", metavar="FILE", help="Its key. [default: it is in --tls-cert too]")
+@click.option("--tls-dev", is_flag=True, help="HTTPS with a certificate that is made for this machine.")
 @click.option("--log-format", metavar="FORMAT", help="json, console or auto. [default: auto, console on a terminal]")
 def serve(
     file: str | None,
@@ -41,9 +44,13 @@ def serve(
     workers: str | None,
     upstream: str | None,
     local: bool,
+    tls_cert: str | None,
+    tls_key: str | None,
+    tls_dev: bool,
     log_format: str | None,
 ) -> None:
-    """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file again.
+    """Run the gateway until Ctrl-C or SIGTERM; live streams then get time to finish. SIGHUP reads the file
+    and certificates again.
 
     \b
     Without any file, on a simulated model:
@@ -54,10 +61,22 @@ def serve(
       tidegate serve --local
     As configured; ./tidegate.toml is found by itself:
       tidegate serve --config tidegate.toml --port 9000
+    Over HTTPS, with HTTP/2 for browsers (needs: pip install 'tidegate[edge]'):
+      tidegate serve --tls-cert fullchain.pem --tls-key privkey.pem
 
     Flags win over TIDEGATE_* variables, variables over the file.
     """
-    flags = {"server.host": host, "server.port": port, "server.workers": workers, "server.log_format": log_format}
+    if tls_dev:
+        tls_cert, tls_key = _made_for_this_machine(tls_cert or tls_key)
+    trust = tls_cert if tls_dev else None
+    flags = {
+        "server.host": host,
+        "server.port": port,
+        "server.workers": workers,
+        "server.log_format": log_format,
+        "server.tls_cert": tls_cert,
+        "server.tls_key": tls_key,
+    }
     read = partial(
         read_options,
         file or _file_here(os.environ, upstream, local),
@@ -79,7 +98,7 @@ def serve(
 
         count = count_of(options)
         if count > 1:
-            serve_with_workers(options, count, read, local=local)
+            serve_with_workers(options, count, read, local=local, trust=trust)
             return
         options = _alone(options)
 
@@ -88,13 +107,20 @@ def serve(
     started: list[UpstreamOptions] = []
     run(
         options,
-        on_ready=lambda url: click.echo(start_block(url, options, started)),
+        on_ready=lambda url: click.echo(start_block(url, options, started, trust=trust)),
         reload=lambda: _alone(read()),
         background=[partial(_noted, make, started) for make in models_to_start(options, local)],
     )
 
 
-def serve_with_workers(options: GatewayOptions, count: int, read: Callable[[], GatewayOptions], *, local: bool) -> None:
+def serve_with_workers(
+    options: GatewayOptions,
+    count: int,
+    read: Callable[[], GatewayOptions],
+    *,
+    local: bool,
+    trust: str | None = None,
+) -> None:
     """A supervisor in this process, and as many others that serve."""
     from tidegate.cli.worker import PROGRAM
     from tidegate.workers.supervisor import run
@@ -105,7 +131,7 @@ def serve_with_workers(options: GatewayOptions, count: int, read: Callable[[], G
         run(
             options,
             program=PROGRAM,
-            on_ready=lambda url: click.echo(start_block(url, options, started, workers=count)),
+            on_ready=lambda url: click.echo(start_block(url, options, started, workers=count, trust=trust)),
             reload=read,
             background=[partial(_noted, make, started) for make in background],
         )
@@ -116,6 +142,16 @@ def serve_with_workers(options: GatewayOptions, count: int, read: Callable[[], G
 def _alone(options: GatewayOptions) -> GatewayOptions:
     """This process is the one worker."""
     return replace(options, server=replace(options.server, workers=1))
+
+
+def _made_for_this_machine(given: str | None) -> tuple[str, str]:
+    if given:
+        raise click.UsageError("--tls-dev makes a certificate: leave out --tls-cert and --tls-key")
+    from tidegate.config.places import data_folder
+    from tidegate.server.tls_dev import dev_certificate
+
+    cert, key = dev_certificate(data_folder(os.environ))
+    return str(cert), str(key)
 
 
 def _file_here(environ: Mapping[str, str], upstream: str | None, local: bool) -> str | None:
@@ -170,8 +206,13 @@ async def _noted(make: Background, started: list[UpstreamOptions]) -> AsyncItera
         yield upstream
 
 
-def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions], *, workers: int = 1) -> str:
-    """What a person needs in order to send the first request."""
+def start_block(
+    url: str, options: GatewayOptions, started: list[UpstreamOptions], *, workers: int = 1, trust: str | None = None
+) -> str:
+    """What a person needs in order to send the first request.
+
+    :param trust: a certificate that nobody trusts yet.
+    """
     upstreams = (*options.upstreams, *started)
     lines = [f"Tidegate is ready: {url}", ""]
     for upstream in upstreams:
@@ -180,8 +221,10 @@ def start_block(url: str, options: GatewayOptions, started: list[UpstreamOptions
     if workers > 1:
         lines.append(f"  workers   {workers}")
     lines.append(f"  clients   {_clients(options)}")
+    if trust is not None:
+        lines.append(f"  tls       made for this machine, trusted by nobody yet: {trust}")
     lines.extend(f"  warning   {warning}" for warning in warnings(options))
-    lines.extend(("", *_curl(url, options, upstreams), ""))
+    lines.extend(("", *_curl(url, options, upstreams, trust), ""))
     return "\n".join(lines)
 
 
@@ -199,10 +242,12 @@ def _clients(options: GatewayOptions) -> str:
     return "no key needed" if count == 0 else f"{keys}, and anyone without one"
 
 
-def _curl(url: str, options: GatewayOptions, upstreams: tuple[UpstreamOptions, ...]) -> list[str]:
+def _curl(url: str, options: GatewayOptions, upstreams: tuple[UpstreamOptions, ...], trust: str | None) -> list[str]:
     names = [name for upstream in upstreams for name in (*upstream.aliases, *upstream.models) if "*" not in name]
     body = {"model": names[0] if names else "any", "messages": [{"role": "user", "content": "Tell me about the tide."}]}
     lines = [f"  curl -N {url}/api/v1/chat/stream"]
+    if trust is not None:
+        lines.append(f"    --cacert '{trust}'")
     if not options.auth.anonymous:
         lines.append("    -H 'authorization: Bearer tg-YOUR-KEY'")
     lines.extend(("    -H 'content-type: application/json'", f"    -d '{json.dumps(body)}'"))

@@ -20,6 +20,7 @@ from tidegate.safety.classifier import ClassifierOptions
 from tidegate.safety.profile import ProfileError, Profiles, SafetyOptions
 from tidegate.safety.validation import UserRules, ValidationError, ValidationOptions
 from tidegate.server.options import GatewayOptions, ServerOptions
+from tidegate.server.tls import tls_problem
 from tidegate.shared.options import SharedOptions
 from tidegate.upstream.options import UpstreamOptions
 
@@ -41,6 +42,10 @@ def _server(sources: Sources, path: Path, server: ServerOptions, _environ: Mappi
         if origin != "*" and (scheme not in ("http", "https") or not rest or "/" in rest):
             problem = f'has "{origin}", which is no origin; write scheme and host only: "https://app.example.com"'
             sources.report_value((*path, "cors_origins"), problem)
+    wrong = tls_problem(server)
+    if wrong is not None:
+        setting, problem = wrong
+        sources.report_value((*path, setting), problem)
 
 
 def _upstream(sources: Sources, path: Path, upstream: UpstreamOptions, environ: Mapping[str, str]) -> None:

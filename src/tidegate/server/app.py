@@ -23,10 +23,10 @@ from tidegate.errors import InvalidRequest, ModelNotFound, TidegateError
 from tidegate.safety.classifier import Classifier
 from tidegate.server.admin import AdminKeys
 from tidegate.server.answers import http_error, json_response, raised
+from tidegate.server.at_once import EXTENSION
 from tidegate.server.calls import CallRoute
 from tidegate.server.chat import OWN_SEND, ChatEndpoint
 from tidegate.server.compression import coder_for, compressed_send
-from tidegate.server.fastpath import EXTENSION
 from tidegate.server.gateway import Gateway
 from tidegate.server.options import GatewayOptions
 from tidegate.server.reports import ReportRoutes

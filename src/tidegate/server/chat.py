@@ -24,9 +24,9 @@ from tidegate.safety.rules import Hit
 from tidegate.server.admission import Entry
 from tidegate.server.answers import error_response, refused
 from tidegate.server.asgi import AsgiDownstream
+from tidegate.server.at_once import EXTENSION, CoroutineSend, Later, OwnConnection, OwnDownstream
 from tidegate.server.body import ClientGone, arrived, header, read_body
 from tidegate.server.compression import coder_for
-from tidegate.server.fastpath import EXTENSION, CoroutineSend, DirectConnection, FastDownstream, Later
 from tidegate.server.gateway import Gateway
 from tidegate.server.obfuscation import hidden, wrapped
 from tidegate.server.options import ServerOptions
@@ -87,7 +87,7 @@ class ChatEndpoint:
             if entry is not None:
                 entry.close()
 
-    def at_once(self, scope: Scope, connection: DirectConnection) -> ASGIApp | Later | None:
+    def at_once(self, scope: Scope, connection: OwnConnection) -> ASGIApp | Later | None:
         """Begin the stream in this callback, on the connection itself.
 
         That the request asks for no filter of its own, :meth:`ready` has seen; a key that does is left for later.
@@ -107,8 +107,8 @@ class ChatEndpoint:
             options = gateway.relay.options
             if _by_browser(scope):
                 connection.close_after()
-            down: Downstream = FastDownstream(
-                connection, None, high_water=options.high_water, stall_timeout=options.stall_timeout
+            down: Downstream = connection.downstream(
+                None, high_water=options.high_water, stall_timeout=options.stall_timeout
             )
             down = self._dressed(scope, down, request, who)
             self._begin(scope, request, who, down, entry, accepted=accepted, safety=gateway.safety.of_all)
@@ -121,7 +121,7 @@ class ChatEndpoint:
             return error_response(InternalError("The gateway failed; the details are in its log."))
         return None
 
-    def ready(self, scope: Scope, connection: DirectConnection) -> bool:
+    def ready(self, scope: Scope, connection: OwnConnection) -> bool:
         """Whether the request is there as a whole, and neither its body nor a filter has to be waited for."""
         return connection.whole and not self._gateway.filters(scope)
 
@@ -233,7 +233,7 @@ async def _suspected(request: ChatRequest, score: Score, who: Principal, hits: d
 
 async def body_of(scope: Scope, receive: Receive, server: ServerOptions) -> bytes:
     """A request's body, within its limits; without a wait where the connection has it already."""
-    connection: DirectConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
+    connection: OwnConnection | None = (scope.get("extensions") or {}).get(EXTENSION)
     return await read_body(
         scope,
         receive,
@@ -243,7 +243,7 @@ async def body_of(scope: Scope, receive: Receive, server: ServerOptions) -> byte
     )
 
 
-async def until_closed(down: AsgiDownstream | FastDownstream, stream: Stream) -> None:
+async def until_closed(down: AsgiDownstream | OwnDownstream, stream: Stream) -> None:
     """Wait for the end of a response. A reader that leaves is the stream's own affair."""
     try:
         await down.closed()
@@ -252,17 +252,16 @@ async def until_closed(down: AsgiDownstream | FastDownstream, stream: Stream) ->
         raise
 
 
-def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | FastDownstream:
+def downstream(scope: Scope, receive: Receive, send: Send, options: StreamOptions) -> AsgiDownstream | OwnDownstream:
     """The connection itself where nothing of somebody else's stands before it, else plain ASGI."""
     extensions = scope.get("extensions") or {}
-    connection: DirectConnection | None = extensions.get(EXTENSION)
+    connection: OwnConnection | None = extensions.get(EXTENSION)
     own = extensions.get(OWN_SEND)
     browser = _by_browser(scope)
     if connection is not None and connection.usable_with(own):
         if browser:
             connection.close_after()
-        return FastDownstream(
-            connection,
+        return connection.downstream(
             None if send is own else cast(CoroutineSend, send),
             high_water=options.high_water,
             stall_timeout=options.stall_timeout,

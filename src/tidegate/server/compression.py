@@ -123,9 +123,7 @@ class Compressed:
         if self._coder is None:
             self._down.write_framed(framed)
             return
-        at = framed.find(b"\r\n")
-        alone = framed.find(b"\r\n", at + 2) == len(framed) - 2
-        self._down.write(self._coder.write(framed[at + 2 : -2] if alone else unframed(framed)))
+        self._down.write(self._coder.write(unframed(framed)))
 
     def finish(self, data: bytes = b"") -> None:
         if self._coder is None:
@@ -144,7 +142,10 @@ class Compressed:
 
 
 def unframed(framed: bytes) -> bytes:
-    """The bytes of several whole chunks."""
+    """The bytes of whole chunks: of one, nearly always."""
+    at = framed.find(b"\r\n") + 2
+    if framed.find(b"\r\n", at) == len(framed) - 2:
+        return framed[at:-2]
     parts, start = [], 0
     while start < len(framed):
         at = framed.index(b"\r\n", start)

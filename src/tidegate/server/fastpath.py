@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Mapping, Sequence
-from enum import Enum
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 from uvicorn.protocols.http.flow_control import FlowControl
@@ -22,21 +21,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from tidegate.relay.direct import Direct
 from tidegate.relay.downstream import BODILESS, Reader
+from tidegate.server.at_once import EXTENSION, AtOnce, Awaited, CoroutineSend, Later, ran
 
-__all__ = [
-    "EXTENSION",
-    "NEEDED",
-    "AtOnce",
-    "CoroutineSend",
-    "DirectConnection",
-    "FastDownstream",
-    "FastProtocol",
-    "Later",
-    "protocol_class",
-]
-
-EXTENSION: Final = "tidegate.direct"
-"""In the ASGI scope's ``extensions``: the connection that this request came on."""
+__all__ = ["NEEDED", "DirectConnection", "FastDownstream", "FastProtocol", "protocol_class"]
 
 NEEDED: Final[dict[type, tuple[str, ...]]] = {
     HttpToolsProtocol: (
@@ -74,8 +61,6 @@ _NOTSENT_LOWAT: Final[int | None] = getattr(socket, "TCP_NOTSENT_LOWAT", None)
 _PHRASES: Final = {status.value: status.phrase.encode("ascii") for status in HTTPStatus}
 
 _log = structlog.get_logger()
-
-CoroutineSend = Callable[[Any], Coroutine[Any, Any, None]]
 
 
 class FastProtocol(HttpToolsProtocol):
@@ -172,25 +157,6 @@ class FastProtocol(HttpToolsProtocol):
         return self._socket
 
 
-class Later(Enum):
-    """What cannot begin at once."""
-
-    LATER = 1
-
-
-class AtOnce(Protocol):
-    """An endpoint that can begin without waiting for anything."""
-
-    def ready(self, scope: Any, connection: DirectConnection) -> bool:
-        """Whether the request is there as a whole, and nothing has to be waited for."""
-
-    def at_once(self, scope: Any, connection: DirectConnection) -> Any:
-        """Begin. Returns an ASGI application that has to answer instead; ``None`` when the answer is on its way.
-
-        ``Later.LATER``: nothing was done, and it takes a task that can wait.
-        """
-
-
 class DirectConnection:
     """One request's connection, as it stands in the scope."""
 
@@ -230,50 +196,44 @@ class DirectConnection:
         own: bool = getattr(send, "__self__", None) is self.cycle
         return own and self.usable()
 
+    def downstream(self, send: CoroutineSend | None, *, high_water: int, stall_timeout: float) -> FastDownstream:
+        """See :class:`tidegate.server.at_once.OwnConnection`."""
+        return FastDownstream(self, send, high_water=high_water, stall_timeout=stall_timeout)
 
-class FastDownstream:
+
+class FastDownstream(Awaited):
     """The relay's downstream on a uvicorn connection (:class:`tidegate.relay.downstream.Downstream`).
 
-    :param send: the ASGI ``send`` as the route got it, when it is not the connection's own: heads and ends go through
-        it, so that middleware of the application itself (CORS) sees them.
-    :param high_water: unsent bytes above which the reader counts as behind.
-    :param stall_timeout: seconds after which what a finished response still has unsent is given up.
+    Its parameters are those of :meth:`tidegate.server.at_once.OwnConnection.downstream`.
     """
 
     __slots__ = (
         "_chunked",
-        "_closed",
         "_cycle",
         "_head",
-        "_over",
         "_protocol",
         "_send",
         "_stall",
         "_transport",
         "direct",
         "framed",
-        "reader",
     )
-
-    coded: None = None
 
     def __init__(
         self, connection: DirectConnection, send: CoroutineSend | None, *, high_water: int, stall_timeout: float
     ) -> None:
+        super().__init__()
         protocol = self._protocol = connection.protocol
         self._cycle = connection.cycle
         self._transport: Any = protocol.transport
         self._send = send
         self._stall = stall_timeout
-        self._closed: asyncio.Future[None] | None = None
-        self._over = False
         self._head = b""
         self._chunked = True
         self.framed = True
         self.direct = protocol.socket
         if self.direct is not None:
             self.direct.behind = True  # of what this connection wrote before
-        self.reader: Reader | None = None
         self._transport.set_write_buffer_limits(high=high_water)
 
     def bind(self, reader: Reader) -> None:
@@ -368,41 +328,19 @@ class FastDownstream:
         if reader is not None:
             reader.on_gone()
 
-    async def closed(self) -> None:
-        """Until the response is finished, aborted or the reader gone."""
-        if not self._over:
-            self._closed = self._protocol.loop.create_future()
-            await self._closed
-
     async def __aenter__(self) -> FastDownstream:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        return None
-
-    def _drive(self, step: Coroutine[Any, Any, None]) -> None:
+    def _drive(self, step: Any) -> None:
         """Run a ``send`` that has nothing to wait for: the connection is not paused."""
-        try:
-            step.send(None)
-        except StopIteration:
-            return
-        except Exception as error:
-            _log.error("server.send_failed", kind=type(error).__name__)
-        else:
-            step.close()
-        self.abort()
+        if not ran(step):
+            self.abort()
 
     def _give_up(self) -> None:
         """A response that ended long ago and still is not sent: nobody reads it."""
         unsent = not self._transport.is_closing() and self._transport.get_write_buffer_size()
         if unsent and self._protocol.cycle is self._cycle:
             self._transport.abort()
-
-    def _is_over(self) -> None:
-        self.reader = None
-        self._over = True
-        if self._closed is not None and not self._closed.done():
-            self._closed.set_result(None)
 
 
 def _nothing() -> None:

@@ -48,6 +48,14 @@ class ServerOptions:
     """
     fast_path: bool = True
     """Tokens go straight to the reader's socket. Off, they go through plain ASGI, as on any other server."""
+    tls_cert: str = ""
+    """A certificate with its chain (PEM): the port speaks TLS then, HTTP/2 and HTTP/1.1. SIGHUP reads it again."""
+    tls_key: str = ""
+    """Its key, without a password. Empty: it is in `tls_cert` too."""
+    http2: bool = True
+    """Offer HTTP/2 to whoever speaks TLS. Needs `tidegate[edge]`."""
+    h2c: bool = False
+    """Speak HTTP/2 without TLS as well, to clients that begin with it (RFC 9113 §3.3), such as a proxy."""
     log_format: str = "auto"
     """``json``, ``console``, or ``auto``: console on a terminal."""
     log_level: str = "info"

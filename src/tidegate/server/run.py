@@ -11,20 +11,25 @@ import asyncio
 import gc
 import signal
 import socket
+import ssl
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import replace
+from functools import partial
 from importlib.util import find_spec
 from typing import Any, Final, TypeVar
 
 import structlog
 import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidegate.errors import ConfigError, ShutDown, TidegateError
 from tidegate.server.app import GatewayApp, create_app
 from tidegate.server.fastpath import protocol_class
 from tidegate.server.gateway import Gateway
-from tidegate.server.options import GatewayOptions
+from tidegate.server.negotiation import Negotiation
+from tidegate.server.options import GatewayOptions, ServerOptions
+from tidegate.server.tls import Certificates
 from tidegate.upstream.options import UpstreamOptions
 
 __all__ = ["BACKLOG", "GOODBYE", "GatewayServer", "run", "run_loop", "serve", "url_of"]
@@ -94,11 +99,34 @@ async def serve(
         await server.serve()
 
 
-def url_of(sock: socket.socket) -> str:
+def url_of(sock: socket.socket, *, tls: bool = False) -> str:
     """The URL under which a socket that is listened on can be reached from this machine."""
+    scheme = "https" if tls else "http"
     host, port = sock.getsockname()[:2]
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
-    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+    return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"
+
+
+class _Config(uvicorn.Config):
+    """uvicorn's, with a TLS context that is there already."""
+
+    def __init__(self, app: GatewayApp, context: ssl.SSLContext | None, **given: Any) -> None:
+        super().__init__(app, **given)
+        self._context = context
+
+    def load(self) -> None:
+        super().load()
+        self.ssl = self._context
+
+
+def _protocol(options: ServerOptions, http1: type[HttpToolsProtocol]) -> Any:
+    """What makes the protocol of a connection: uvicorn's, or what decides between it and HTTP/2."""
+    if not (options.h2c or (options.tls_cert and options.http2)):
+        return http1
+    from tidegate.server.http2.connection import Http2Protocol
+
+    http2 = partial(Http2Protocol, direct=options.fast_path)
+    return partial(Negotiation, http1=http1, http2=http2, h2c=options.h2c)
 
 
 class GatewayServer(uvicorn.Server):
@@ -112,12 +140,14 @@ class GatewayServer(uvicorn.Server):
         on_ready: Callable[[str], None] | None = None,
         reload: Callable[[], GatewayOptions] | None = None,
     ) -> None:
+        certificates = Certificates(options.server) if options.server.tls_cert else None
         super().__init__(
-            uvicorn.Config(
+            _Config(
                 app,
+                None if certificates is None else certificates.context,
                 host=options.server.host,
                 port=options.server.port,
-                http=(protocol_class() if options.server.fast_path else None) or "httptools",
+                http=_protocol(options.server, self.http1(options.server)),
                 ws="none",
                 log_config=None,
                 access_log=False,
@@ -129,16 +159,21 @@ class GatewayServer(uvicorn.Server):
             )
         )
         self.gateway: Gateway = app.state.gateway
+        self._certificates = certificates
         self._drain_timeout = options.server.drain_timeout
         self._drain_delay = options.server.drain_delay
         self._on_ready = on_ready
         self._reload = reload
         self._draining: asyncio.Task[None] | None = None
 
+    def http1(self, options: ServerOptions) -> type[HttpToolsProtocol]:
+        """The protocol of a connection that speaks HTTP/1.1."""
+        return (protocol_class() if options.fast_path else None) or HttpToolsProtocol
+
     @property
     def url(self) -> str:
         """Where it listens; asking is allowed once it has started."""
-        return url_of(self.servers[0].sockets[0])
+        return url_of(self.servers[0].sockets[0], tls=self._certificates is not None)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
@@ -195,6 +230,10 @@ class GatewayServer(uvicorn.Server):
         """Read everything again; what is wrong with it is said in the log, and then nothing changes."""
         assert self._reload is not None
         try:
-            self.gateway.reload(self._reload())
+            options = self._reload()
+            renewed = None if self._certificates is None else self._certificates.renewed(options.server)
+            self.gateway.reload(options)
+            if self._certificates is not None:
+                self._certificates.use(renewed)
         except TidegateError as error:
             _log.error("server.reload_failed", error=error.message)

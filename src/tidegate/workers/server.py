@@ -19,7 +19,7 @@ import structlog
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidegate.server.app import GatewayApp
-from tidegate.server.options import GatewayOptions
+from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.server.run import BACKLOG, GatewayServer
 
 __all__ = ["IDLE", "WorkerServer"]
@@ -49,15 +49,17 @@ class WorkerServer(GatewayServer):
         leave: Callable[[], None],
     ) -> None:
         super().__init__(app, options)
-        base = self.config.http if isinstance(self.config.http, type) else HttpToolsProtocol
-        self._protocol: Any = type("WorkerProtocol", (_Leaving, base), {})
-        self.config.http = self._protocol
         self._inherited = inherited
         self._ready = ready
         self._leave = leave
         self._listening: dict[int, list[asyncio.Server]] = {}
         self._changing = asyncio.Lock()
         self._leaving: asyncio.Task[None] | None = None
+
+    def http1(self, options: ServerOptions) -> type[HttpToolsProtocol]:
+        self._http1: Any = type("WorkerProtocol", (_Leaving, super().http1(options)), {})
+        made: type[HttpToolsProtocol] = self._http1
+        return made
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=[])
@@ -95,12 +97,11 @@ class WorkerServer(GatewayServer):
     async def _accepting(self, descriptor: int) -> asyncio.Server:
         loop = asyncio.get_running_loop()
         sock = socket.socket(fileno=socket.dup(descriptor))
-        return await loop.create_server(self._connection, sock=sock, backlog=BACKLOG)
+        return await loop.create_server(self._connection, sock=sock, backlog=BACKLOG, ssl=self.config.ssl)
 
     def _connection(self) -> asyncio.Protocol:
-        made: asyncio.Protocol = self._protocol(
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
+        make: Any = self.config.http_protocol_class
+        made: asyncio.Protocol = make(config=self.config, server_state=self.server_state, app_state=self.lifespan.state)
         return made
 
     def leave(self) -> None:
@@ -118,7 +119,7 @@ class WorkerServer(GatewayServer):
 
     async def _finish(self) -> None:
         await self.let_go()
-        self._protocol.leaving = self.gateway.leaving = True
+        self._http1.leaving = self.gateway.leaving = True
         await self._connections_gone(asyncio.get_running_loop().time() + self._drain_timeout)
         late = await self.gateway.relay.drain(0)
         if late:
@@ -131,6 +132,9 @@ class WorkerServer(GatewayServer):
         while connections and clock() < deadline and not self.should_exit:
             now = clock()
             for connection in list(connections):
+                if not hasattr(connection, "cycle"):
+                    connection.shutdown()  # HTTP/2 has a word for it: what is asked from now on goes elsewhere
+                    continue
                 cycle = connection.cycle
                 if cycle is not None and not cycle.response_complete:
                     idle.pop(connection, None)

@@ -120,7 +120,7 @@ class Supervisor:
                 raise
             self._take_over(fresh, options, count)
             if on_ready is not None and not self._stopping:
-                on_ready(url_of(self._groups[0][0]))
+                on_ready(url_of(self._groups[0][0], tls=bool(options.server.tls_cert)))
             await self._until(lambda: self._stopping and not self._children)
 
     def _complete(self, options: GatewayOptions) -> GatewayOptions:

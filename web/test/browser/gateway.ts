@@ -28,7 +28,9 @@ export async function gateway(port?: number, ...args: string[]): Promise<Gateway
   let log = "";
   const child: ChildProcess = spawn(PROGRAM, ["serve", "--port", String(at), ...args], { stdio: ["ignore", "ignore", "pipe"] });
   child.stderr?.on("data", (data: Buffer) => (log += data.toString()));
-  const url = `http://127.0.0.1:${at}/`;
+  const tls = args.includes("--tls-dev");
+  if (tls) process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // of a process that speaks to this gateway only
+  const url = `${tls ? "https" : "http"}://127.0.0.1:${at}/`;
   for (let tries = 0; ; tries++) {
     const ready = await fetch(`${url}readyz`).then((response) => response.ok, () => false);
     if (ready) break;
