@@ -29,6 +29,9 @@ from tidegate.server.http2.connection import Http2Protocol
 LOOPS = pytest.mark.parametrize("plain_loop", [False, True], ids=["uvloop", "asyncio"])
 
 
+SLOW = question("sim/default?tokens=150&tps=50")
+
+
 class Client:
     """One connection with many streams. Streams in ``unread`` get no room beyond their first window."""
 
@@ -224,24 +227,23 @@ def test_a_certificate_is_read_again_on_sighup_and_streams_go_on(tmp_path: Path)
     files = ("--tls-cert", str(tmp_path / "cert.pem"), "--tls-key", str(tmp_path / "key.pem"))
     with serving(*files, "--log-format", "json") as (process, port, _):
         assert served(port) == first
-        curl = subprocess.Popen(
-            ["curl", "-skN", "--http2", f"https://127.0.0.1:{port}{SSE}", "-d", json.dumps(question("sim/long"))],
+        with subprocess.Popen(
+            ["curl", "-skN", "--http2", "--max-time", "60", f"https://127.0.0.1:{port}{SSE}", "-d", json.dumps(SLOW)],
             stdout=subprocess.PIPE,
-        )
-        assert curl.stdout is not None
-        assert curl.stdout.readline().startswith(b"data: ")
-        second = write()
-        process.send_signal(signal.SIGHUP)
-        assert process.stdout is not None
-        assert any("server.reloaded" in line for line in process.stdout)
-        assert served(port) == second
-        (tmp_path / "key.pem").write_text("broken")
-        process.send_signal(signal.SIGHUP)
-        failed = next(line for line in process.stdout if "server.reload_failed" in line)
-        assert "--tls-key: is" in failed
-        assert served(port) == second
-        rest, _ = curl.communicate(timeout=60)
-        assert rest.endswith(b"data: [DONE]\n\n")
+        ) as curl:
+            assert curl.stdout is not None
+            assert curl.stdout.readline().startswith(b"data: ")
+            second = write()
+            process.send_signal(signal.SIGHUP)
+            assert process.stdout is not None
+            assert any("server.reloaded" in line for line in process.stdout)
+            assert served(port) == second
+            (tmp_path / "key.pem").write_text("broken")
+            process.send_signal(signal.SIGHUP)
+            failed = next(line for line in process.stdout if "server.reload_failed" in line)
+            assert "--tls-key: is" in failed
+            assert served(port) == second
+            assert curl.stdout.read().endswith(b"data: [DONE]\n\n")
 
 
 def test_a_certificate_for_this_machine_is_made_and_its_curl_line_works(
