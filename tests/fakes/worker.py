@@ -42,7 +42,9 @@ async def main(folder: Path, descriptor: int) -> int:
             asyncio.get_running_loop().call_later(0.05, os._exit, int(more))
 
     handlers = {word: lambda payload, word=word: hear(word, payload) for word in ("listen", "leave", "stop", "others")}
-    link = await Link.over(socket.socket(fileno=descriptor), {**handlers, "setup": setup}, lambda: hear("gone"))
+    link = await Link.over(
+        socket.socket(fileno=descriptor), {**handlers, "setup": setup, "alive": lambda _: None}, lambda: hear("gone")
+    )
     await told.wait()
     link.close()
     await link.closed()

@@ -319,6 +319,27 @@ def test_a_worker_that_does_not_end_in_time_is_killed(monkeypatch: pytest.Monkey
     run(case())
 
 
+def test_a_worker_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child, "LOOK", 0.02)
+
+    async def case() -> None:
+        async with stage() as found:
+            await found.ready()
+            still = found.pids[0]
+            await asyncio.sleep(0.2)  # looked after, and well
+            assert found.said("workers.killed") == []
+            monkeypatch.setattr(child, "STILL", 0.5)
+            os.kill(still, signal.SIGSTOP)
+            await until(lambda: bool(found.said("workers.started")))
+            monkeypatch.setattr(child, "STILL", 60.0)
+            assert still in {line["pid"] for line in found.said("workers.killed")}
+            assert still in {line["pid"] for line in found.said("workers.died") if line["how"] == "SIGKILL"}
+            assert still not in found.pids
+            await found.stop()
+
+    run(case())
+
+
 def test_when_everybody_is_dead_it_can_still_be_stopped(monkeypatch: pytest.MonkeyPatch) -> None:
     async def case() -> None:
         async with stage() as found:

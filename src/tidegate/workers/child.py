@@ -18,7 +18,7 @@ import structlog
 from tidegate.errors import ConfigError, GatewayFault
 from tidegate.server.options import GatewayOptions
 from tidegate.server.run import GOODBYE
-from tidegate.workers.link import Link
+from tidegate.workers.link import Link, LinkLost, NoAnswer
 from tidegate.workers.worker import Setup
 
 __all__ = ["Child", "how"]
@@ -31,6 +31,12 @@ LAST_WORDS: Final = 2.0
 
 LATE: Final = 10.0
 """Seconds beyond its drain after which a worker that should be gone is killed."""
+
+LOOK: Final = 10.0
+"""Seconds between two looks whether a worker answers."""
+
+STILL: Final = 60.0
+"""Seconds without an answer after which it is killed, and another one started."""
 
 STDERR: Final = 2
 
@@ -55,6 +61,7 @@ class Child:
         self._process: Process | None = None
         self._link: Link | None = None
         self._killing: asyncio.TimerHandle | None = None
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def link(self) -> Link:
@@ -117,8 +124,9 @@ class Child:
         """Its exit code, negative for a signal, once it has ended."""
         assert self._process is not None
         code = await self._process.wait()
-        if self._killing is not None:
-            self._killing.cancel()
+        for waiting in (self._killing, self._looking):
+            if waiting is not None:
+                waiting.cancel()
         with suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS):
                 await self.link.closed()
@@ -152,6 +160,22 @@ class Child:
     def serves(self) -> None:
         """It takes streams from now on."""
         self.serving_since = monotonic()
+        self._looking = asyncio.get_running_loop().create_task(self._look_after())
+
+    async def _look_after(self) -> None:
+        """One whose event loop stands still is as good as dead."""
+        while True:
+            await asyncio.sleep(LOOK)
+            try:
+                await self.link.ask("alive", timeout=STILL)
+            except NoAnswer:
+                _log.error(
+                    "workers.killed", worker=self.number + 1, pid=self.pid, why=f"it stood still for {STILL:g} s"
+                )
+                self.kill()
+                return
+            except LinkLost:
+                return  # it is on its way out
 
 
 def how(code: int) -> str:

@@ -18,7 +18,7 @@ import structlog
 from tidegate.errors import GatewayFault
 from tidegate.telemetry.log import place_of
 
-__all__ = ["Handler", "Link", "LinkLost"]
+__all__ = ["Handler", "Link", "LinkLost", "NoAnswer"]
 
 MOST: Final = 64 * 1024 * 1024
 """Bytes of a frame, and bytes that may wait for the other side to take them."""
@@ -35,6 +35,10 @@ _decode = msgspec.msgpack.decode
 
 class LinkLost(GatewayFault):
     """The process on the other side has gone, or did not answer what it was asked."""
+
+
+class NoAnswer(LinkLost):
+    """It is there, and did not answer in time."""
 
 
 class Link(asyncio.Protocol):
@@ -67,7 +71,8 @@ class Link(asyncio.Protocol):
     async def ask(self, kind: str, payload: Any = None, *, timeout: float) -> Any:
         """The answer.
 
-        :raises LinkLost: there is none, or none within ``timeout`` seconds.
+        :raises NoAnswer: there is none within ``timeout`` seconds.
+        :raises LinkLost: there will be none.
         """
         self._number += 1
         number, answer = self._number, asyncio.get_running_loop().create_future()
@@ -78,7 +83,7 @@ class Link(asyncio.Protocol):
             async with asyncio.timeout(timeout):
                 return await answer
         except TimeoutError:
-            raise LinkLost(f"The other process did not answer within {timeout:g} s.") from None
+            raise NoAnswer(f"The other process did not answer within {timeout:g} s.") from None
         finally:
             self._asked.pop(number, None)
 

@@ -94,6 +94,7 @@ class Worker:
         """By what the supervisor says."""
         return {
             "setup": lambda said: self.setup.set_result(msgspec.msgpack.decode(said, type=Setup)),
+            "alive": lambda _: None,
             "listen": self._listen,
             "leave": lambda _: self._serving.leave(),
             "stop": lambda _: self._serving.stop(),
