@@ -10,11 +10,13 @@ import signal
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
 
 from tests.e2e.faces import SSE, both, question
 from tests.fakes.gateway import run, simulator_options, until, upstream
+from tests.fakes.http2 import certificate, client_context
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.policy.options import AuthOptions
 from tidegate.server.app import create_app
@@ -65,13 +67,13 @@ class Working:
 
 
 @asynccontextmanager
-async def working(*, fast: bool = True, drain: float = 60.0) -> AsyncIterator[Working]:
+async def working(*, fast: bool = True, drain: float = 60.0, **server: Any) -> AsyncIterator[Working]:
     """It ends by itself: a test has it leave."""
     groups = listening("127.0.0.1", 0, 2)
     simulator = Simulator(simulator_options(tps=100.0))
     await simulator.start()
     options = GatewayOptions(
-        server=ServerOptions(port=0, fast_path=fast, drain_timeout=drain),
+        server=ServerOptions(port=0, fast_path=fast, drain_timeout=drain, **server),
         upstreams=(upstream(simulator.url),),
         auth=AuthOptions(anonymous=True),
     )
@@ -127,6 +129,34 @@ def test_a_worker_that_leaves_answers_whoever_is_connected_and_keeps_nobody(
             await table.rest()
             assert table.whole
             for reader in (idle, used, live, table):
+                await reader.close()
+
+    run(case())
+
+
+@both
+def test_over_http2_whoever_is_connected_is_told_to_go_elsewhere(fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once it has no stream; one of HTTP/1.1 behind TLS with its next answer."""
+    monkeypatch.setattr(module, "IDLE", 60.0)
+
+    async def case() -> None:
+        cert, key = certificate()
+        async with working(fast=fast, tls_cert=cert, tls_key=key) as found:
+            monkeypatch.setattr("tests.fakes.reader.HTTP2_PORTS", {found.port})
+            idle, live = await found.kept(), await found.streaming("sim/default?tokens=2000&tps=20")
+            context = client_context("http/1.1")
+            stream, writer = await asyncio.open_connection("127.0.0.1", found.port, ssl=context)
+            older = Reader(stream, writer)
+            await found.again(older)
+            found.worker.leave()
+            assert await idle.stream.read() != b"", "a word of farewell, and the end"
+            await found.again(older)
+            assert older.headers["connection"] == "close"
+            (answer,) = found.worker.gateway.relay.registry
+            answer.soft_stop()
+            await live.rest()
+            assert b"[DONE]" in live.body
+            for reader in (idle, older, live):
                 await reader.close()
 
     run(case())

@@ -133,7 +133,10 @@ class WorkerServer(GatewayServer):
             now = clock()
             for connection in list(connections):
                 if not hasattr(connection, "cycle"):
-                    connection.shutdown()  # HTTP/2 has a word for it: what is asked from now on goes elsewhere
+                    # HTTP/2 has a word for it, so that what is on its way is asked again elsewhere. Streams would go
+                    # on behind it, but not all clients read them then (h2's do not).
+                    if connection.idle:
+                        connection.shutdown()
                     continue
                 cycle = connection.cycle
                 if cycle is not None and not cycle.response_complete:

@@ -191,6 +191,11 @@ class Http2Protocol(asyncio.Protocol):
         self._part, self._left = data[at:], max(0, at - len(data))
         return False
 
+    @property
+    def idle(self) -> bool:
+        """Nothing that was asked is unanswered."""
+        return not self._exchanges
+
     def shutdown(self) -> None:
         """uvicorn's: take no new request, and close when those that run are answered."""
         if not self._going:
