@@ -61,7 +61,7 @@ def site(redis: bool) -> Iterator[tuple[list[int], list[int]]]:
         if redis:
             options = ["--port", "0", "--unixsocket", str(path), "--save", "", "--dir", name]
             stack.enter_context(process(["redis-server", *options], {}, folder / "redis.log"))
-        simulate = ["simulate", "--port", str(model), "--tokens", "100000", "--tps", "20", "--ttft", "0.01"]
+        simulate = ["simulate", "--port", str(model), "--tokens", "4000", "--tps", "20", "--ttft", "0.01"]
         stack.enter_context(process([sys.executable, "-m", "tidegate", *simulate], {}, folder / "model.log"))
         wait_ready(model, "/v1/models", 30.0)
         ports, pids = [], []
