@@ -75,7 +75,7 @@ export function Verdicts({ lines }: { lines: ReturnType<typeof verdicts> }) {
   if (!lines.length) return null;
   return (
     <figure class="verdicts">
-      <figcaption>Verdicts</figcaption>
+      <figcaption>Verdicts <span>sentences flagged, answers ended</span></figcaption>
       {lines.map(({ name, said }) => <div key={name} class="rule"><span>{name}</span><span>{said}</span></div>)}
     </figure>
   );

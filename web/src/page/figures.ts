@@ -113,9 +113,8 @@ export function verdicts(rows: Row[]): { name: string; said: string }[] {
     }
     if (validation) whole[validation.valid === null ? "unchecked" : validation.valid ? "valid" : "not valid"]++;
   }
-  const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? "" : "s"}`;
   const lines = [...classifiers].sort(([, one], [, two]) => two.sentences - one.sentences);
-  const all = lines.map(([name, { sentences, ended }]) => ({ name, said: `${many(sentences, "sentence")} flagged, ${many(ended, "answer")} ended` }));
+  const all = lines.map(([name, { sentences, ended }]) => ({ name, said: `${sentences} flagged, ${ended} ended` }));
   const counted = Object.entries(whole).filter(([, count]) => count);
   return counted.length ? [...all, { name: "whole answers", said: counted.map(([what, count]) => `${count} ${what}`).join(", ") }] : all;
 }

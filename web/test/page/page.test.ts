@@ -113,8 +113,8 @@ test("verdicts are counted by classifier, and those on whole answers by what the
     row({ validation: null }),
   ];
   expect(verdicts(rows)).toEqual([
-    { name: "harm", said: "3 sentences flagged, 2 answers ended" },
-    { name: "tone", said: "1 sentence flagged, 0 answers ended" },
+    { name: "harm", said: "3 flagged, 2 ended" },
+    { name: "tone", said: "1 flagged, 0 ended" },
     { name: "whole answers", said: "2 valid, 1 not valid, 1 unchecked" },
   ]);
   expect(verdicts([row({ safety: [{ rule: "email", action: "redact", count: 1 }] })])).toEqual([]);
