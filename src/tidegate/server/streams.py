@@ -81,8 +81,10 @@ class StreamRoutes:
         who = await self._gateway.who(request.scope)
         body = await read_body(request.scope, request.receive, limit=MAX_SEEN, timeout=5.0)
         report = _report(body)
-        if self._gateway.relay.registry.saw(request.path_params["id"], who, report):
+        stream_id = request.path_params["id"]
+        if self._gateway.relay.registry.saw(stream_id, who, report):
             self._gateway.metrics.seen(report)
+            self._gateway.relay.account_seen(stream_id)
         return Response(status_code=204)
 
     async def events(self, request: Request) -> Response:

@@ -21,6 +21,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from prometheus_client.registry import Collector
 
 from tidegate import __version__
+from tidegate.telemetry import seen
 from tidegate.telemetry.record import StreamRecord
 
 __all__ = ["PrometheusHook"]
@@ -37,12 +38,6 @@ MAX_MODEL_LENGTH = 128
 
 MAX_FRESH = 256
 """Ended streams that are counted together."""
-
-READER_ENDS = ("finished", "left", "cut", "failed", "stopped")
-"""How a stream ended for its reader, as the reader's page reports it."""
-
-MAX_PERCEIVED = 3600.0
-"""Seconds."""
 
 
 class _Histogram:
@@ -198,20 +193,18 @@ class PrometheusHook(Collector):
     def seen(self, report: Mapping[str, float | bool | None]) -> None:
         """What the reader's own page measured of one stream: how it ended there, and when the first text was painted.
 
-        :param report: ``first_paint`` in seconds since the request was submitted, and one of :data:`READER_ENDS` true.
+        :param report: as :mod:`tidegate.telemetry.seen` reads it.
         """
-        end = next((name for name in READER_ENDS if report.get(name) is True), None)
+        end = seen.reader_end(report)
         if end is not None:
             self._reader_ends[end] += 1
-        painted = report.get("first_paint")
-        # Numbers from somebody else's clock: what no reader waits for is not a measurement.
-        if isinstance(painted, int | float) and not isinstance(painted, bool) and 0 < painted <= MAX_PERCEIVED:
-            self._perceived.observe(float(painted))
+        painted = seen.perceived_latency(report)
+        if painted is not None:
+            self._perceived.observe(painted)
 
     def completion_ratio(self) -> float | None:
         """Streams that readers saw finish, of all but those that they stopped themselves; ``None`` before the first."""
-        counted = sum(self._reader_ends[name] for name in READER_ENDS if name != "stopped")
-        return self._reader_ends["finished"] / counted if counted else None
+        return seen.completion_ratio(self._reader_ends)
 
     def readers(self) -> dict[str, float | int | None]:
         """Of the pages of readers: how many reported, which share finished, the median until text was painted."""
