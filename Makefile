@@ -74,7 +74,7 @@ check: $(STAMP) ## format, lint, types, import contract, docs
 docs: $(STAMP) ## build the documentation into site/
 	$(BIN)/mkdocs build --strict
 
-bench: $(LOCAL) ## measure beside the peers
+bench: $(LOCAL) ## measure beside the peers, also in the browser
 	@scripts/debian-packages nginx-light postgresql redis-server
 	@$(PIP) --group bench
 	$(BIN)/python -m bench --install
@@ -83,11 +83,12 @@ bench: $(LOCAL) ## measure beside the peers
 	$(BIN)/python -m bench.ledger
 	$(BIN)/python -m bench.safety
 	$(BIN)/python -m bench.safety.leaks
+	@$(MAKE) --no-print-directory bench-web
 
 bench-web: $(STAMP) $(WEB) ## measure the renderer beside its peers, and the client, in Chromium
 	@scripts/debian-packages chromium
 	@cd web/bench && npm install --silent --no-audit --no-fund --no-package-lock
-	cd web/bench && node run.mjs && node streams.mjs
+	cd web/bench && node run.mjs --rounds 3 --save && node streams.mjs --save
 
 clean: ## remove what was made
 	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache dist build site tests/clients/node/node_modules web/node_modules web/bench/node_modules web/dist src/tidegate/server/static

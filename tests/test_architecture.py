@@ -69,6 +69,7 @@ ELSEWHERE = {
             "ledger/migrations/versions/0002_unknown_figures.py",
             "ledger/migrations/versions/0003_validation.py",
             "ledger/migrations/versions/0004_compression.py",
+            "ledger/migrations/versions/0005_seen.py",
         ),
         "tests/ledger/test_database.py",
     ),

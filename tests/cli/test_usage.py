@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 from sqlalchemy import text
 
-from tests.ledger.rows import begun, ended
+from tests.ledger.rows import begun, ended, seen
 from tidegate.cli import cli
 from tidegate.ledger import book
 from tidegate.ledger.database import Database
@@ -103,3 +103,19 @@ def test_a_ledger_of_a_newer_version_is_refused(config: Path, tmp_path: Path) ->
     database.close()
     result = ran("usage", "-c", config)
     assert (result.exit_code, "newer version" in result.stderr) == (2, True)
+
+
+def test_what_readers_pages_reported_is_in_every_form(config: Path, tmp_path: Path) -> None:
+    """In the table only once there is a report."""
+    assert "perceived" not in ran("usage", "-c", config).stdout
+    database = Database(f"sqlite:///{tmp_path}/t.db")
+    with database.writing() as connection:
+        book.enter(connection, [seen(1)], careful=True)
+    database.close()
+    head, other, app = ran("usage", "-c", config).stdout.splitlines()
+    assert head.split()[-5:] == ["readers", "finished", "perceived", "p50", "p95"]
+    assert (other.split()[-4:], app.split()[-4:]) == (["0", "-", "-", "-"], ["1", "100.0%", "0.5000", "0.5000"])
+    _, row = json.loads(ran("usage", "--format", "json", "-c", config).stdout)
+    assert (row["readers"], row["readers_completion_ratio"], row["perceived_p50"]) == (1, 1.0, 0.5)
+    _, cells = csv.DictReader(StringIO(ran("usage", "--format", "csv", "-c", config).stdout))
+    assert (cells["readers"], cells["readers_completion_ratio"], cells["perceived_p95"]) == ("1", "1.0", "0.5")

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from tidegate.ledger.entries import Begun, Ended, LegRow
+from tidegate.ledger.entries import Begun, Ended, LegRow, Seen
 
 LEG = LegRow(
     id="",
@@ -59,3 +59,8 @@ def begun(number: int, instance: str = "here") -> Begun:
         framing="sse",
         started_at=7200.0,
     )
+
+
+def seen(number: int, end: str | None = "finished", perceived: float | None = 0.5, at: float = 7201.5) -> Seen:
+    """What its reader's page reported."""
+    return Seen(f"{number:032x}/0", at, end, perceived)

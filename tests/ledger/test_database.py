@@ -132,6 +132,7 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
             connection.execute(text("ALTER TABLE legs DROP COLUMN validation"))
             for late in ("compression", "obfuscation"):
                 connection.execute(text(f"ALTER TABLE keys DROP COLUMN {late}"))
+            connection.execute(text("DROP TABLE seen"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0002'"))
         database.open()
         with database.writing() as connection:
@@ -148,6 +149,7 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
         with database.writing() as connection:
             for late in ("compression", "obfuscation"):
                 connection.execute(text(f"ALTER TABLE keys DROP COLUMN {late}"))
+            connection.execute(text("DROP TABLE seen"))
             connection.execute(text("UPDATE alembic_version SET version_num = '0003'"))
         database.open()
         (kept,) = store.all()

@@ -7,16 +7,18 @@ import hashlib
 import msgspec
 import pytest
 
-from tests.ledger.rows import begun, ended, leg_row
-from tidegate.ledger.entries import LegRow, clean, decode, digest, encode, tags_json
+from tests.ledger.rows import begun, ended, leg_row, seen
+from tidegate.ledger.entries import LegRow, Seen, clean, decode, digest, encode, tags_json
 from tidegate.ledger.tables import legs
+from tidegate.ledger.tables import seen as seen_table
 
 
 def test_a_legs_fields_are_the_tables_columns_in_order() -> None:
     assert [field.name for field in msgspec.structs.fields(LegRow)] == [column.name for column in legs.columns]
+    assert [field.name for field in msgspec.structs.fields(Seen)] == [column.name for column in seen_table.columns]
 
 
-@pytest.mark.parametrize("item", [begun(1), ended(2), ended(3, cost=None, ttft=None, safety='{"email":1}')])
+@pytest.mark.parametrize("item", [begun(1), ended(2), ended(3, cost=None, ttft=None, safety='{"email":1}'), seen(4)])
 def test_what_is_encoded_is_decoded(item: object) -> None:
     line = encode(item)  # type: ignore[arg-type]
     assert b"\n" not in line

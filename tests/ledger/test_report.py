@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.ledger.rows import begun, ended
+from tests.ledger.rows import begun, ended, seen
 from tidegate.ledger import book
 from tidegate.ledger.database import Database
 from tidegate.ledger.entries import Ended
@@ -148,3 +148,26 @@ def test_a_day_and_a_time_are_utc_unless_they_say_otherwise() -> None:
 def test_what_is_no_time_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r".*"):
         since_of(text, time.time())
+
+
+def test_what_readers_pages_reported_is_told_by_group(database: Database) -> None:
+    """Streams that were stopped are in no ratio; what nobody told is unknown. What is written again counts once."""
+    ends = ["finished", "finished", "finished", "left", "stopped", None]
+    items = [ended(number, key_id="web", ended_at=NOW + number) for number in range(len(ends))]
+    reports = [
+        seen(number, end, None if end == "left" else number / 10, NOW + number) for number, end in enumerate(ends)
+    ]
+    with database.writing() as connection:
+        book.enter(connection, [*items, ended(9, key_id="silent", ended_at=NOW), *reports], careful=False)
+    with database.writing() as connection:
+        book.enter(connection, [*reports, seen(77)], careful=False)  # 77: a stream that nobody knows
+    silent, web = told(database, Query(by="key"))
+    names = ("readers", "readers_completion_ratio", "perceived_p50", "perceived_p95")
+    assert [silent[name] for name in names] == [0, None, None, None]
+    assert [web[name] for name in names] == [6, 0.75, 0.2, 0.5]
+    for by in GROUPS:
+        assert max(row["readers"] for row in told(database, Query(by=by))) == 6
+        assert max(row["readers"] for row in told(database, Query(by=by, since=NOW + 3.5))) == 2
+        assert told(database, Query(by=by, reason="length")) == []
+    with database.reading() as connection:
+        assert verify(connection).problems == []  # what a page says touches no row that is sealed

@@ -11,11 +11,11 @@ import pytest
 from sqlalchemy import select
 
 from tests.fakes.gateway import gateway, run, simulator_options, until, upstream
-from tests.fakes.reader import ask
+from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.events import Usage
 from tidegate.ledger.database import Database
 from tidegate.ledger.options import LedgerOptions
-from tidegate.ledger.tables import begins, legs, texts
+from tidegate.ledger.tables import begins, legs, seen, texts
 from tidegate.policy.options import PriceOptions
 from tidegate.policy.prices import Prices
 from tidegate.relay import accounts
@@ -130,6 +130,44 @@ def test_a_server_that_refuses_the_question_for_counts_is_asked_again_and_rememb
             assert [b"stream_options" in body for body in bodies] == [True, False, False]
 
     run(case())
+
+
+def test_what_a_readers_page_reports_is_kept_with_its_stream_once(tmp_path: Path) -> None:
+    """Also of one that is live: when it has ended. A report without a figure that is known leaves nothing."""
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        options = LedgerOptions(url=f"sqlite:///{tmp_path}/t.db", spool=f"{tmp_path}/spool")
+        async with gateway(upstream(simulator.url), ledger=options) as gate:
+            assert gate.gateway.ledger is not None
+            writer = gate.gateway.ledger.writer
+            first = (await ask(gate.port, SSE, question("sim/echo"))).headers["x-stream-id"]
+            other = (await ask(gate.port, SSE, question("sim/echo"))).headers["x-stream-id"]
+            live = await Reader.connect(gate.port)
+            live.send(request_bytes(SSE, json.dumps(question("sim/prose?tps=20&tokens=10000")).encode()))
+            await live.head()
+            report = {"finished": True, "first_paint": 0.25}
+            for stream_id, body in (
+                (first, report),
+                (first, {"left": True}),
+                (other, {"gaps": 3}),
+                (live.headers["x-stream-id"], {"left": True, "first_paint": 0.5}),
+            ):
+                assert (await ask(gate.port, f"/v1/streams/{stream_id}/seen", body)).status == 204
+            await until(lambda: writer.waiting[0] == 0 and writer.figures.written >= 4)
+            with gate.gateway.ledger.database.reading() as connection:
+                assert [tuple(row[2:]) for row in connection.execute(select(seen))] == [("finished", 0.25)]
+            live.hang_up()
+            await live.close()
+            await gate.ended(3)
+        await simulator.close()
+
+    run(case())
+    with Database(f"sqlite:///{tmp_path}/t.db").reading() as connection:
+        joined = select(seen.c.reader_end, seen.c.perceived, legs.c.reason, seen.c.ended_at == legs.c.ended_at)
+        rows = connection.execute(joined.join(legs, legs.c.id == seen.c.leg_id).order_by(seen.c.perceived)).all()
+    assert [tuple(row) for row in rows] == [("finished", 0.25, "stop", 1), ("left", 0.5, "client_cancel", 1)]
 
 
 def test_the_tally_counts_by_model_and_does_not_grow_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:

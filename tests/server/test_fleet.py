@@ -34,7 +34,8 @@ class Replica:
         self.registry = Registry()
         self.metrics = PrometheusHook()
         self.bus: MemoryBus = wire.join(tag)
-        self.fleet = Fleet(self.bus, OwnStreams(self.registry, self.metrics))
+        self.accounted: list[str] = []
+        self.fleet = Fleet(self.bus, OwnStreams(self.registry, self.metrics, self.accounted.append))
         self.fleet.start()
 
     def opened(self, number: int, who: Principal = ANN) -> Stream:
@@ -132,6 +133,7 @@ async def test_what_a_reader_saw_is_kept_where_the_stream_is_and_counted_once(r:
     reports: tuple[Report, ...] = ({"finished": True}, {"left": True})
     for report in reports:
         await r.a.fleet.ask("seen", stream.id, ANN, report)
+    assert r.b.accounted == [stream.id]
     assert (await r.c.fleet.ask("one", stream.id, ANN))["reader"] == {"finished": True}
     assert r.b.metrics.readers()["reports"] == 1
     found = await r.a.fleet.table(ADMIN, {})

@@ -105,7 +105,7 @@ window.run = async ({ design, text: name, size, rate, limit }) => {
   await window.tenth(10);
   stream.end();
   observer.disconnect();
-  const result = { shown, took, visible: root.textContent.length, longest: Math.max(0, ...long), long: long.length, p99: quantile(gaps, 0.99), max: Math.max(0, ...gaps) };
+  const result = { shown, took, visible: root.textContent.length, longest: Math.max(0, ...long), long: long.length, frames: gaps.length, p99: quantile(gaps, 0.99), max: Math.max(0, ...gaps) };
   root.remove();
   return result;
 };

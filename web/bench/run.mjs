@@ -1,14 +1,16 @@
 /**
- * `node run.mjs [--only tidegate,streamdown] [--case mix]`: designs side by side in Chromium, one table.
+ * `node run.mjs [--only tidegate,streamdown] [--case mix] [--rounds 3] [--save]`: designs side by side in Chromium.
  *
- * The page is scrolled to its end each frame. `ms` is all of the main thread's tasks from the first token to the last,
- * the idle page's share included; `growth` is script and layout of the last tenth of the text by those of the first.
+ * The page is scrolled to its end each frame. `ms` is CPU time of the main thread from the first token to the last, the
+ * idle page's share included; `growth` is script and layout of the last tenth of the text by those of the first. With
+ * several rounds the designs take turns, figures are medians, and ratios are taken within each round.
  */
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
+import { median, save, table } from "./results.mjs";
 
 const CASES = {
   mix: { text: "mix", size: 50_000, rate: 1000, limit: 30_000, title: "50,000 characters, 1,000 tokens/s" },
@@ -21,9 +23,11 @@ const CASES = {
 };
 const DESIGNS = ["idle", "tidegate", "streaming-markdown", "streamdown", "marked+DOMPurify", "react-markdown"];
 
-const { values } = parseArgs({ options: { only: { type: "string" }, case: { type: "string" }, json: { type: "boolean" } } });
+const { values } = parseArgs({ options: { only: { type: "string" }, case: { type: "string" }, rounds: { type: "string", default: "1" }, save: { type: "boolean" } } });
 const designs = values.only?.split(",") ?? DESIGNS;
 const cases = values.case?.split(",") ?? Object.keys(CASES);
+for (const [name, known] of [...designs.map((each) => [each, DESIGNS]), ...cases.map((each) => [each, Object.keys(CASES)])])
+  if (!known.includes(name)) throw new Error(`There is no ${name}; there are ${known.join(", ")}.`);
 
 const { outputFiles } = await build({
   entryPoints: [fileURLToPath(new URL("page.jsx", import.meta.url))],
@@ -55,7 +59,7 @@ async function measure(design, name) {
   const { cpu = 1, ...plan } = CASES[name];
   const page = await browser.newPage({ viewport: { width: 900, height: 900 } });
   const cdp = await page.context().newCDPSession(page);
-  await cdp.send("Performance.enable", { timeDomain: "timeTicks" });
+  await cdp.send("Performance.enable", { timeDomain: "threadTicks" });
   const marks = [];
   await page.exposeFunction("tenth", async (at) => {
     const { metrics } = await cdp.send("Performance.getMetrics");
@@ -75,16 +79,32 @@ async function measure(design, name) {
   return { ...seen, ms: marks[10].task - marks[0].task, work: marks[10].work - marks[0].work, growth };
 }
 
-const row = (cells) => `| ${cells.join(" | ")} |`;
-for (const name of cases) {
-  console.log(`\n${CASES[name].title}\n`);
-  console.log(row(["design", "main thread ms", "script+layout ms", "longest task", "p99 frame gap", "max gap", "growth", "fed", "characters on the page"]));
-  console.log(row(Array(9).fill("---")));
-  for (const design of designs) {
-    const { ms, work, longest, p99, max, growth, shown, visible } = await measure(design, name);
-    const cells = [design, ms.toFixed(0), work.toFixed(0), longest ? longest.toFixed(0) : "< 50", p99.toFixed(1), max.toFixed(0), design === "idle" ? "" : growth.toFixed(2), `${Math.round(shown * 100)} %`, visible];
-    console.log(row(cells));
-  }
+const HEAD = ["design", "main thread ms", "× streaming-markdown", "× streamdown", "script+layout ms", "longest task", "p99 frame gap", "max gap", "frames", "growth", "fed", "characters on the page"];
+
+/** Median over the rounds of this design's main-thread time by the peer's in the same round. */
+function ratio(runs, peer) {
+  const found = peer?.map(({ ms }, round) => runs[round].ms / ms);
+  return found ? median(found).toFixed(2) : "";
 }
+
+function cells(design, byDesign) {
+  const runs = byDesign.get(design);
+  const of = (name) => median(runs.map((run) => run[name]));
+  const ratios = ["streaming-markdown", "streamdown"].map((peer) => (design === peer || design === "idle" ? "" : ratio(runs, byDesign.get(peer))));
+  const longest = of("longest");
+  return [design, of("ms").toFixed(0), ...ratios, of("work").toFixed(0), longest ? longest.toFixed(0) : "< 50", of("p99").toFixed(1), of("max").toFixed(0), of("frames"), design === "idle" ? "" : of("growth").toFixed(2), `${Math.round(of("shown") * 100)} %`, of("visible")];
+}
+
+const tables = [];
+const figures = {};
+for (const name of cases) {
+  const byDesign = new Map(designs.map((design) => [design, []]));
+  for (let round = 0; round < Number(values.rounds); round++)
+    for (const [design, runs] of byDesign) runs.push(await measure(design, name));
+  tables.push(`## ${CASES[name].title}\n\n${table(HEAD, designs.map((design) => cells(design, byDesign)))}`);
+  console.log(`\n${tables.at(-1)}`);
+  figures[name] = Object.fromEntries(byDesign);
+}
+if (values.save) save("web-markdown", "Markdown in the browser, beside its peers", tables.join("\n\n"), { cases: figures });
 await browser.close();
 server.close();

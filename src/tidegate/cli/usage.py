@@ -22,6 +22,10 @@ _SHOWN = {
     "estimated_share": "estimated",
     "completion_ratio": "completed",
     "cancel_ratio": "cancelled",
+    "readers": "readers",
+    "readers_completion_ratio": "finished",
+    "perceived_p50": "perceived p50",
+    "perceived_p95": "p95",
     "ttft_p50": "ttft p50",
     "ttft_p95": "p95",
     "ttft_p99": "p99",
@@ -30,6 +34,9 @@ _SHOWN = {
     "tpot_p99": "p99",
     "timed": "of latest",
 }
+
+_OF_READERS = ("readers", "readers_completion_ratio", "perceived_p50", "perceived_p95")
+"""Columns of the table only where a page has reported."""
 
 
 @click.command()
@@ -51,7 +58,8 @@ def usage(by: str, since: str | None, reason: str | None, form: str, file: str |
       tidegate usage --reason client_cancel --format csv  cancelled streams, for the provider's bill
 
     Costs are in US dollars. A model without a price is unpriced, not free: its cost is "-" (null in JSON). What a
-    stream used whose gateway died is unknown: it is in no sum, and "unknown" counts such streams.
+    stream used whose gateway died is unknown: it is in no sum, and "unknown" counts such streams. Where readers' pages
+    reported, "finished" is how many of their streams did, and "perceived" the seconds from submit to first paint.
     """
     from tidegate.cli.ledger import opened_ledger
     from tidegate.ledger.report import Group, Query, since_of
@@ -75,7 +83,8 @@ def as_table(by: str, rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     if not found:
         yield "No streams."
         return
-    names = [by, *(name for name in _SHOWN if name in found[0])]
+    told = any(row["readers"] for row in found)
+    names = [by, *(name for name in _SHOWN if name in found[0] and (told or name not in _OF_READERS))]
     lines = [[by, *(_SHOWN[name] for name in names[1:])]]
     lines += [[_cell(name, row[name]) for name in names] for row in found]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
@@ -127,7 +136,7 @@ def _cell(name: str, value: Any) -> str:
         return "-"
     if name == "cost":
         return f"{value:.6f}"
-    if name in ("estimated_share", "completion_ratio", "cancel_ratio"):
+    if name in ("estimated_share", "completion_ratio", "cancel_ratio", "readers_completion_ratio"):
         return f"{value:.1%}"
     if isinstance(value, float):
         return f"{value:.4f}"

@@ -9,11 +9,11 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from tidegate.ledger.audit import Entry, append
-from tidegate.ledger.entries import GATEWAY_CRASH, Begun, Ended, Item, LegRow, digest
+from tidegate.ledger.entries import GATEWAY_CRASH, Begun, Ended, Item, LegRow, Seen, digest
 from tidegate.ledger.statements import delete as drop
 from tidegate.ledger.statements import insert, replace
 from tidegate.ledger.sums import count
-from tidegate.ledger.tables import begins, instances, legs, texts
+from tidegate.ledger.tables import begins, instances, legs, seen, texts
 
 __all__ = ["close_crashed", "dead_instances", "end_lease", "enter", "forget_texts", "renew_lease"]
 
@@ -36,6 +36,7 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
     """
     ended = {item.stream_id: item for item in items if isinstance(item, Ended)}
     begun = [item for item in items if isinstance(item, Begun) and item.stream_id not in ended]
+    reports = [msgspec.structs.astuple(item) for item in items if isinstance(item, Seen)]
     late: set[str] = set()
     if careful and ended:
         known = _known(connection, ended)
@@ -58,6 +59,8 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
             insert(connection, texts, kept, known=True)
         drop(connection, begins.c.stream_id, list(ended))
         append(connection, [_record(item, again=item.stream_id in late) for item in ended.values()], careful=careful)
+    if reports:
+        insert(connection, seen, reports, known=True)
 
 
 def renew_lease(connection: Connection, instance: str, host: str, until: float) -> None:

@@ -8,7 +8,7 @@ from typing import Final, TypeAlias
 
 import msgspec
 
-__all__ = ["Begun", "Ended", "Item", "LegRow", "clean", "decode", "digest", "encode", "tags_json"]
+__all__ = ["Begun", "Ended", "Item", "LegRow", "Seen", "clean", "decode", "digest", "encode", "tags_json"]
 
 MAX_NAME = 256
 """Characters of a word that an upstream or a client chose."""
@@ -78,14 +78,24 @@ class Ended(msgspec.Struct, frozen=True, tag="ended", tag_field="is"):
         return self.legs[-1].stream_id
 
 
-Item: TypeAlias = Begun | Ended
+class Seen(msgspec.Struct, frozen=True, tag="seen", tag_field="is"):
+    """A reader's page has reported of a stream that has ended: one row of ``tables.seen``, in its columns' order."""
+
+    leg_id: str
+    """Of the final leg."""
+    ended_at: float
+    reader_end: str | None
+    perceived: float | None
+
+
+Item: TypeAlias = Begun | Ended | Seen
 
 _FIRST_COLUMNS: Final = 31
 """Columns of a row in the first version."""
 
 _encode = msgspec.json.Encoder().encode
 _sorted = msgspec.json.Encoder(order="sorted").encode
-_decoder: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Begun | Ended)
+_decoder: msgspec.json.Decoder[Item] = msgspec.json.Decoder(Begun | Ended | Seen)
 
 
 def encode(item: Item) -> bytes:

@@ -18,7 +18,8 @@ from sqlalchemy import ColumnElement, Connection, Integer, Select, case, cast, f
 from sqlalchemy.dialects.postgresql import JSONB
 
 from tidegate.ledger.entries import GATEWAY_CRASH
-from tidegate.ledger.tables import legs, totals
+from tidegate.ledger.tables import legs, seen, totals
+from tidegate.wire.seen import completion_ratio
 
 __all__ = ["GROUPS", "MOST_TIMES", "Group", "Query", "since_of", "usage"]
 
@@ -26,7 +27,7 @@ Group = Literal["key", "tag", "model", "reason", "day"]
 GROUPS: Final[Sequence[Group]] = get_args(Group)
 
 MOST_TIMES: Final = 100_000
-"""Answers whose times percentiles are made of: the latest ones."""
+"""Answers whose times percentiles are made of, and readers' reports that are counted: the latest ones."""
 
 COMPLETED: Final = ("stop", "length", "tool_calls", "content_filter", "filtered", "soft_stop")
 """Reasons of streams that came to the end that was wanted."""
@@ -71,18 +72,24 @@ def usage(connection: Connection, query: Query) -> Iterator[dict[str, Any]]:
 
     ``cost`` is in US dollars, ``None`` where nothing has a price; ``unpriced`` streams are not in it. ``unknown``
     streams are those of gateways that died: their tokens and cost are in no sum, and where nothing else is, the sums
-    are ``None``. By model there are the percentiles of TTFT and TPOT, in seconds, of the ``timed`` latest answers.
+    are ``None``. ``readers`` pages reported, of which ``readers_completion_ratio`` finished; ``perceived`` is what
+    passed from submit to the first text painted, in seconds. By model there are the percentiles of TTFT and TPOT, in
+    seconds, of the ``timed`` latest answers.
     """
+    sqlite = connection.dialect.name == "sqlite"
     groups: dict[str, _Sums] = defaultdict(_Sums)
-    for statement in _statements(query, sqlite=connection.dialect.name == "sqlite"):
+    for statement in _statements(query, sqlite=sqlite):
         for row in connection.execute(statement):
             groups[str(row.value)].add(row)
     times = _times(connection, query) if query.by == "model" else {}
+    pages: dict[str, _Pages] = defaultdict(_Pages)
+    for row in connection.execute(_seen(query, sqlite=sqlite)):
+        pages[str(row.value)].add(row)
     for name, sums in sorted(groups.items()):
-        shown = {query.by: _day(name) if query.by == "day" else name, **sums.shown()}
+        shown = {query.by: _day(name) if query.by == "day" else name, **sums.shown(), **pages[name].shown()}
         if query.by == "model":
             for which in ("ttft", "tpot"):
-                shown.update(_percentiles(which, times.get((name, which), [])))
+                shown.update(_percentiles(which, times.get((name, which), []), (50, 95, 99)))
             shown["timed"] = len(times.get((name, "ttft"), []))
         yield shown
 
@@ -120,6 +127,30 @@ class _Sums:
         }
 
 
+class _Pages:
+    """What readers' pages reported of one group."""
+
+    def __init__(self) -> None:
+        self._reports = 0
+        self._ends: dict[str, int] = defaultdict(int)
+        self._times: list[float] = []
+
+    def add(self, row: Any) -> None:
+        self._reports += 1
+        if row.reader_end is not None:
+            self._ends[row.reader_end] += 1
+        if row.perceived is not None:
+            self._times.append(row.perceived)
+
+    def shown(self) -> dict[str, Any]:
+        ratio = completion_ratio(self._ends)
+        return {
+            "readers": self._reports,
+            "readers_completion_ratio": None if ratio is None else round(ratio, 6),
+            **_percentiles("perceived", self._times, (50, 95)),
+        }
+
+
 def _statements(query: Query, *, sqlite: bool) -> Iterator[Select[Any]]:
     """Over the whole hours, and over the rows of the hour that ``since`` cuts."""
     dimension = "all" if query.by in ("reason", "day") else query.by
@@ -138,7 +169,8 @@ def _statements(query: Query, *, sqlite: bool) -> Iterator[Select[Any]]:
         yield _cut_hour(query, query.since, border * _HOUR, sqlite=sqlite)
 
 
-def _cut_hour(query: Query, since: float, border: float, *, sqlite: bool) -> Select[Any]:
+def _group_of_legs(query: Query, *, sqlite: bool) -> tuple[Any, ColumnElement[Any]]:
+    """What to select from, and by which value, when rows are read themselves."""
     source: Any = legs
     value: ColumnElement[Any]
     if query.by == "tag":
@@ -149,6 +181,11 @@ def _cut_hour(query: Query, since: float, border: float, *, sqlite: bool) -> Sel
         value = cast(func.floor(legs.c.ended_at / _DAY), Integer)
     else:
         value = {"key": legs.c.key_id, "model": legs.c.model, "reason": legs.c.reason}[query.by]
+    return source, value
+
+
+def _cut_hour(query: Query, since: float, border: float, *, sqlite: bool) -> Select[Any]:
+    source, value = _group_of_legs(query, sqlite=sqlite)
     unpriced = (legs.c.cost.is_(None)) & (legs.c.prompt_tokens + legs.c.output_tokens > 0)
     figures = {
         "streams": legs.c.final,
@@ -162,6 +199,18 @@ def _cut_hour(query: Query, since: float, border: float, *, sqlite: bool) -> Sel
     if query.reason is not None:
         cut = cut.where(legs.c.reason == query.reason)
     return cut.group_by(value, legs.c.reason)
+
+
+def _seen(query: Query, *, sqlite: bool) -> Select[Any]:
+    """The latest reports, each with the group of its stream."""
+    latest = select(seen).order_by(seen.c.ended_at.desc()).limit(MOST_TIMES)
+    if query.since is not None:
+        latest = latest.where(seen.c.ended_at >= query.since)
+    reports = latest.subquery()
+    source, value = _group_of_legs(query, sqlite=sqlite)
+    found = select(value.label("value"), reports.c.reader_end, reports.c.perceived)
+    found = found.select_from(source.join(reports, legs.c.id == reports.c.leg_id))
+    return found if query.reason is None else found.where(legs.c.reason == query.reason)
 
 
 def _times(connection: Connection, query: Query) -> dict[tuple[str, str], list[float]]:
@@ -179,12 +228,11 @@ def _times(connection: Connection, query: Query) -> dict[tuple[str, str], list[f
     return found
 
 
-def _percentiles(which: str, times: list[float]) -> dict[str, float | None]:
+def _percentiles(which: str, times: list[float], wanted: Sequence[int]) -> dict[str, float | None]:
     times.sort()
     last = len(times) - 1
     return {
-        f"{which}_p{percent}": round(times[round(last * percent / 100)], 6) if times else None
-        for percent in (50, 95, 99)
+        f"{which}_p{percent}": round(times[round(last * percent / 100)], 6) if times else None for percent in wanted
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from sqlalchemy import BigInteger, Boolean, Column, Float, Index, Integer, MetaData, String, Table, Text, false
 
-__all__ = ["audit", "begins", "instances", "keys", "legs", "meta", "metadata", "texts", "totals"]
+__all__ = ["audit", "begins", "instances", "keys", "legs", "meta", "metadata", "seen", "texts", "totals"]
 
 metadata = MetaData()
 
@@ -115,6 +115,18 @@ instances = Table(
     Column("lease_until", Float, nullable=False),
 )
 """Gateways that write here, each with the time until which it is taken for alive."""
+
+seen = Table(
+    "seen",
+    metadata,
+    Column("leg_id", String(80), primary_key=True),
+    Column("ended_at", Float, nullable=False, index=True),
+    Column("reader_end", String(16)),
+    Column("perceived", Float),
+)
+"""What readers' own pages reported of streams, by their final legs: how it ended there, and the seconds from submit to
+the first text painted. ``NULL``: the page did not say. Apart from ``legs``, whose rows the audit chain has sealed.
+"""
 
 texts = Table(
     "texts",

@@ -13,13 +13,14 @@ from typing import Final, NamedTuple, Protocol
 import msgspec
 
 from tidegate.events import Usage
-from tidegate.ledger.entries import Begun, Ended, Item, LegRow, clean, tags_json
+from tidegate.ledger.entries import Begun, Ended, Item, LegRow, Seen, clean, tags_json
 from tidegate.ledger.tokens import TokenCounter
 from tidegate.policy.estimates import prompt_tokens
 from tidegate.policy.prices import Prices
 from tidegate.relay.endings import Framing, reason_of
 from tidegate.relay.stream import Stream
 from tidegate.telemetry.record import StreamRecord
+from tidegate.wire.seen import Report, perceived_latency, reader_end
 
 __all__ = ["Accounts", "Spent", "Tally"]
 
@@ -119,6 +120,10 @@ class Accounts:
     def ended(self, stream: Stream, record: StreamRecord) -> None:
         """It has ended."""
         self._book.put(partial(self._ended, stream, record))
+
+    def seen(self, record: StreamRecord, report: Report) -> None:
+        """The page of its reader has reported; after :meth:`ended`."""
+        self._book.put(partial(_seen, record, report))
 
     def _begun(self, stream: Stream) -> Begun | None:
         if stream.settled:
@@ -241,6 +246,14 @@ class Accounts:
         # Its text is gone. The prompt's tell how many bytes a token has in this language.
         asked = len(stream.request.fields["messages"])
         return max(deltas, round(size * prompt / asked) if asked and prompt else round(size / 4))
+
+
+def _seen(record: StreamRecord, report: Report) -> Seen | None:
+    end, perceived = reader_end(report), perceived_latency(report)
+    if end is None and perceived is None:
+        return None
+    # Each retry has left a leg before the final one.
+    return Seen(f"{record.stream_id}/{record.retries}", record.accepted_at + record.duration, end, perceived)
 
 
 def _hits(record: StreamRecord) -> str:

@@ -104,6 +104,11 @@ class Registry:
             self._tell(stream_id)
         return True
 
+    def reported(self, stream_id: str) -> tuple[StreamRecord, dict[str, Any]] | None:
+        """A stream that has ended and what its reader's page reported of it; ``None`` before there are both."""
+        record, report = self._ended.get(stream_id), self._seen.get(stream_id)
+        return None if record is None or report is None else (record, report)
+
     def news(self, who: Principal, after: int = 0) -> tuple[list[dict[str, Any]], int]:
         """Streams that ended, or whose reader reported, since ``after``, and what to ask with the next time.
 

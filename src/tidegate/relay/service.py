@@ -270,6 +270,13 @@ class Relay:
         self._hook.ended(record)
         if self.accounts is not None:
             self.accounts.ended(stream, record)
+            self.account_seen(stream.id)
+
+    def account_seen(self, stream_id: str) -> None:
+        """Put what the reader's page reported into the books, once the stream has ended as well."""
+        found = self.registry.reported(stream_id)
+        if self.accounts is not None and found is not None:
+            self.accounts.seen(*found)
 
     async def drain(self, timeout: float) -> int:
         """Take no further stream, give the live ones ``timeout`` seconds, then end them with an error they can see.

@@ -99,7 +99,7 @@ class Gateway:
             accounts=accounts,
             tag="" if bus is None else bus.tag,
         )
-        self.own_streams = OwnStreams(self.relay.registry, self.metrics)
+        self.own_streams = OwnStreams(self.relay.registry, self.metrics, self.relay.account_seen)
         self.fleet = None if bus is None else Fleet(bus, self.own_streams)
         if self.fleet is not None:
             ReplicaMetrics(self.metrics.registry, self.fleet.state)

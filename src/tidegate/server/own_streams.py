@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from tidegate.policy.keys import Principal
@@ -13,11 +14,15 @@ __all__ = ["OwnStreams"]
 
 
 class OwnStreams:
-    """The registry, and who counts what readers report."""
+    """The registry, and who counts what readers report.
 
-    def __init__(self, registry: Registry, metrics: PrometheusHook) -> None:
+    :param account_seen: puts a report into the books, by the stream's id.
+    """
+
+    def __init__(self, registry: Registry, metrics: PrometheusHook, account_seen: Callable[[str], None]) -> None:
         self.registry = registry
         self.metrics = metrics
+        self._account_seen = account_seen
 
     def do(self, operation: Operation, stream_id: str, who: Principal, report: Report | None = None) -> dict[str, Any]:
         """``stop``, ``cancel``, ``seen``, or only look (``one``); returns what the API tells of the stream then.
@@ -27,6 +32,7 @@ class OwnStreams:
         if operation == "seen":
             if self.registry.saw(stream_id, who, report or {}):
                 self.metrics.seen(report or {})
+                self._account_seen(stream_id)
         elif operation in ("stop", "cancel"):
             stream = self.registry.live(stream_id, who)
             if stream is not None:

@@ -26,6 +26,7 @@ _COUNTS: Final = ("streams", "unpriced", "unknown")
 _TOKENS: Final = ("prompt_tokens", "cached_tokens", "output_tokens", "reasoning_tokens")
 _SHARES: Final = ("completion_ratio", "cancel_ratio")
 _TIMES: Final = tuple(f"{which}_p{percent}" for which in ("ttft", "tpot") for percent in (50, 95, 99))
+_PERCEIVED: Final = ("perceived_p50", "perceived_p95")
 
 
 def ref(name: str) -> Schema:
@@ -307,6 +308,9 @@ SCHEMAS: Final[Mapping[str, Schema]] = MappingProxyType(
                     "cost": {"type": ["number", "null"], "description": "US dollars"},
                     **{name: {"type": "number", "minimum": 0, "maximum": 1} for name in _SHARES},
                     **{name: {"type": ["number", "null"], "description": "Seconds"} for name in _TIMES},
+                    "readers": _count("Reports of readers' pages, of the latest 100,000."),
+                    "readers_completion_ratio": _or_null({"type": "number", "minimum": 0, "maximum": 1}),
+                    **{name: {"type": ["number", "null"], "description": "Seconds"} for name in _PERCEIVED},
                     "timed": _count("Answers, the latest, that the percentiles are of."),
                 },
                 optional=(*_GROUPS, *_TIMES, "timed"),

@@ -22,6 +22,7 @@ from prometheus_client.registry import Collector
 
 from tidegate import __version__
 from tidegate.telemetry.record import StreamRecord
+from tidegate.wire import seen
 
 __all__ = ["PrometheusHook", "ReaderCounts"]
 
@@ -37,12 +38,6 @@ MAX_MODEL_LENGTH = 128
 
 MAX_FRESH = 256
 """Ended streams that are counted together."""
-
-READER_ENDS = ("finished", "left", "cut", "failed", "stopped")
-"""How a stream ended for its reader, as the reader's page reports it."""
-
-MAX_PERCEIVED = 3600.0
-"""Seconds."""
 
 ReaderCounts = tuple[Mapping[str, int], Sequence[int]]
 """Ends as pages of readers reported them, by name, and how often text was painted in which bucket of time."""
@@ -201,19 +196,18 @@ class PrometheusHook(Collector):
     def seen(self, report: Mapping[str, float | bool | None]) -> None:
         """What the reader's own page measured of one stream: how it ended there, and when the first text was painted.
 
-        :param report: ``first_paint`` in seconds since the request was submitted, and one of :data:`READER_ENDS` true.
+        :param report: as :mod:`tidegate.wire.seen` reads it.
         """
-        end = next((name for name in READER_ENDS if report.get(name) is True), None)
+        end = seen.reader_end(report)
         if end is not None:
             self._reader_ends[end] += 1
-        painted = report.get("first_paint")
-        # Numbers from somebody else's clock: what no reader waits for is not a measurement.
-        if isinstance(painted, int | float) and not isinstance(painted, bool) and 0 < painted <= MAX_PERCEIVED:
-            self._perceived.observe(float(painted))
+        painted = seen.perceived_latency(report)
+        if painted is not None:
+            self._perceived.observe(painted)
 
     def completion_ratio(self) -> float | None:
         """Streams that readers saw finish, of all but those that they stopped themselves; ``None`` before the first."""
-        return _finished(self._reader_ends)
+        return seen.completion_ratio(self._reader_ends)
 
     def reader_counts(self) -> ReaderCounts:
         """What pages of readers reported here: ends by name, and times until text was painted by bucket."""
@@ -227,12 +221,12 @@ class PrometheusHook(Collector):
         ends, perceived = self._reader_ends.copy(), _Histogram(SECONDS)
         perceived.counts = list(self._perceived.counts)
         for more, counts in others:
-            ends.update({name: count for name, count in more.items() if name in READER_ENDS})
+            ends.update({name: count for name, count in more.items() if name in seen.READER_ENDS})
             if len(counts) == len(perceived.counts):
                 perceived.counts = [a + b for a, b in zip(perceived.counts, counts, strict=True)]
         return {
             "reports": sum(ends.values()),
-            "completion_ratio": _rounded(_finished(ends)),
+            "completion_ratio": _rounded(seen.completion_ratio(ends)),
             "perceived_latency": _rounded(perceived.median()),
         }
 
@@ -370,11 +364,6 @@ class PrometheusHook(Collector):
             _add(usage, (*labels, "input"), cell.input_tokens)
             _add(usage, (*labels, "output"), cell.output_tokens)
         yield from (duration, first, chunk, usage)
-
-
-def _finished(ends: Mapping[str, int]) -> float | None:
-    counted = sum(ends.get(name, 0) for name in READER_ENDS if name != "stopped")
-    return ends.get("finished", 0) / counted if counted else None
 
 
 def _rounded(value: float | None) -> float | None:

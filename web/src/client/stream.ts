@@ -51,7 +51,11 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
   #finish = "";
   #failed: StreamError | undefined;
   #gateway: string | undefined;
+  // What happens when nothing is heard until `due`; the timer may be set for sooner, and then looks again.
   #timer: ReturnType<typeof setTimeout> | undefined;
+  #wakes = 0;
+  #due = 0;
+  #then = (): void => {};
   // For `for await`: what it has not taken yet, and what wakes it.
   #unread: StreamEvent[] = [];
   #iterated = false;
@@ -106,7 +110,7 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
       for (;;) {
         const events = this.#unread;
         this.#unread = [];
-        yield* events;
+        for (const event of events) yield event; // `yield*` makes three promises of each
         if (this.#unread.length) continue;
         if (this.#ended) break;
         await new Promise<void>((wake) => (this.#wake = wake));
@@ -167,7 +171,7 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
       if (!this.#ended) this.#hear(message);
     });
     attempt.abort();
-    clearTimeout(this.#timer);
+    this.#disarm();
   }
 
   #hear(message: WireMessage): void {
@@ -257,16 +261,38 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
   }
 
   #stallAfter(): void {
-    const { timeout } = this.#config;
-    this.#arm(timeout, () => {
-      this.#failed = new StreamError("stalled", `Nothing came for ${timeout / 1000} s.`);
-      this.#end("stalled");
-    });
+    this.#arm(this.#config.timeout, this.#stalled);
   }
 
+  readonly #stalled = (): void => {
+    this.#failed = new StreamError("stalled", `Nothing came for ${this.#config.timeout / 1000} s.`);
+    this.#end("stalled");
+  };
+
+  /** Called for every message: a timer that is set for sooner stays. */
   #arm(ms: number, then: () => void): void {
+    if (this.#ended) return;
+    this.#then = then;
+    this.#due = performance.now() + ms;
+    if (this.#timer === undefined || this.#wakes > this.#due) this.#wait(ms);
+  }
+
+  #wait(ms: number): void {
     clearTimeout(this.#timer);
-    this.#timer = this.#ended ? undefined : setTimeout(then, ms);
+    this.#wakes = performance.now() + ms;
+    this.#timer = setTimeout(this.#look, ms);
+  }
+
+  readonly #look = (): void => {
+    this.#timer = undefined;
+    const left = this.#due - performance.now();
+    if (left > 0) this.#wait(left);
+    else this.#then();
+  };
+
+  #disarm(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
   }
 
   #become(state: StreamState): void {
@@ -279,7 +305,7 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
     if (this.#ended) return;
     this.#become("ended");
     this.#ended = true;
-    clearTimeout(this.#timer);
+    this.#disarm();
     this.#config.signal?.removeEventListener("abort", this.#cancelled);
     if (typeof removeEventListener === "function") removeEventListener("pagehide", this.#left);
     const result = this.#resultOf(end);

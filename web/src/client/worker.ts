@@ -7,11 +7,11 @@ export interface WorkerCall {
   request?: WireRequest;
 }
 
-/** From the worker; `message` is missing in the greeting that says that it runs. */
-export interface WorkerSays {
-  id: number;
-  message?: WireMessage;
-}
+/** From the worker, in order. `message` is missing where nothing more comes of the stream. */
+export type WorkerSays = { id: number; message?: WireMessage }[];
+
+/** Milliseconds in which what several streams have to say is said together: each message is a task of the page. */
+const GATHER = 16;
 
 // The library's types are a page's; these three are all that is used of a worker's.
 const scope = globalThis as unknown as {
@@ -19,6 +19,29 @@ const scope = globalThis as unknown as {
   onmessage: ((event: MessageEvent<WorkerCall>) => void) | null;
 };
 const live = new Map<number, AbortController>();
+/** Streams of which the page has had a token. */
+const begun = new Set<number>();
+let gathered: WorkerSays = [];
+let posted = 0;
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function post(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  posted = performance.now();
+  scope.postMessage(gathered);
+  gathered = [];
+}
+
+/** What is not just more text of a stream goes at once, as does all that one stream alone has to say. */
+function say(id: number, message: WireMessage | undefined, throttle = 0): void {
+  gathered.push(message ? { id, message } : { id });
+  const more = message?.kind === "events" && begun.has(id);
+  if (message?.kind === "events") begun.add(id);
+  const left = posted + Math.min(GATHER, throttle) - performance.now();
+  if (!more || live.size === 1 || left <= 0) post();
+  else timer ??= setTimeout(post, left);
+}
 
 scope.onmessage = ({ data: { id, request } }) => {
   if (!request) {
@@ -27,10 +50,11 @@ scope.onmessage = ({ data: { id, request } }) => {
   }
   const abort = new AbortController();
   live.set(id, abort);
-  void read(request, abort.signal, (message) => scope.postMessage({ id, message })).finally(() => {
+  void read(request, abort.signal, (message) => say(id, message, request.throttle)).finally(() => {
     live.delete(id);
+    begun.delete(id);
     // Nothing comes after this: the page forgets the stream.
-    scope.postMessage({ id });
+    say(id, undefined);
   });
 };
-scope.postMessage({ id: 0 });
+post(); // it runs

@@ -32,10 +32,16 @@ class PageWorker {
 
   private constructor(worker: Worker) {
     this.#worker = worker;
-    worker.onmessage = ({ data: { id, message } }: MessageEvent<WorkerSays>) => {
-      const stream = this.#live.get(id);
-      if (message) stream?.tell(message);
-      else this.#settle(id);
+    worker.onmessage = ({ data }: MessageEvent<WorkerSays>) => {
+      for (const { id, message } of data) {
+        // A handler that throws is one stream's bug; the others hear what is theirs.
+        try {
+          if (message) this.#live.get(id)?.tell(message);
+          else this.#settle(id);
+        } catch (error) {
+          reportError(error);
+        }
+      }
     };
     // A worker that dies takes its connections with it; its streams are broken, and the next ones get a new worker.
     worker.onerror = () => {

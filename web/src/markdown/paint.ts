@@ -13,6 +13,8 @@ import { unescape as unescapeInfo } from "./links.ts";
 
 /** Lines of code in one element: what is written into a shorter one costs no layout of the others. */
 const SEGMENT = 20;
+/** Items of a list in one element beyond the first so many: a layout looks at each child of what has grown. */
+const ITEMS = 32;
 /** Rows from which on a table's columns keep the widths that they have. */
 const FIXED = 24;
 /** Characters of a growing paragraph that are parsed again each frame, at least. */
@@ -103,7 +105,7 @@ export class Painter {
     if (slot === this.#root && child.kind !== "code") made.el.dir = "auto";
     slot.kids[place] = made;
     if (there) there.el.replaceWith(made.el);
-    else slot.body.append(made.el);
+    else (child.kind === "item" ? partOf(slot.body, place) : slot.body).append(made.el);
     return made;
   }
 
@@ -141,11 +143,17 @@ export class Painter {
       case "rule":
         return;
       case "list":
-        slot.el.className = child.loose ? "loose" : "tight";
-        return this.#container(child, slot, gone, open, text);
+        return this.#list(child, slot, gone, open, text);
       default:
         return this.#container(child, slot, gone, open, text);
     }
+  }
+
+  #list(child: Block, slot: Slot, gone: Block | undefined, open: Block | undefined, text: string): void {
+    const name = child.loose ? "loose" : "tight";
+    if (slot.el.className !== name) slot.el.className = name;
+    this.#container(child, slot, gone, open, text);
+    trimParts(slot.body);
   }
 
   #inlines(slot: Slot, text: string): void {
@@ -273,6 +281,25 @@ function bodyOf(table: HTMLElement, row: number): Element {
   const place = 1 + Math.floor(row / SEGMENT);
   while (table.children.length <= place) table.append(document.createElement("tbody"));
   return table.children[place] as Element;
+}
+
+/** Where the next item of a list goes, its number being `place`. Who has it read out hears one list all the same. */
+function partOf(list: HTMLElement, place: number): Element {
+  if (place < ITEMS) return list;
+  if (place % ITEMS === 0) {
+    const part = document.createElement("div");
+    part.setAttribute("role", "none");
+    list.append(part);
+    list.setAttribute("role", "list");
+  }
+  return list.lastElementChild as Element;
+}
+
+/** An item that turned out to be none may have been alone in its part. */
+function trimParts(list: HTMLElement): void {
+  if (!list.hasAttribute("role") || list.lastElementChild?.firstChild) return;
+  list.lastElementChild?.remove();
+  if (list.lastElementChild?.localName === "li") list.removeAttribute("role");
 }
 
 function makeTable(tag: string): Slot {

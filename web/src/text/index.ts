@@ -32,18 +32,29 @@ const HOLD = 100;
 /** Milliseconds between two writes to a page that nobody sees. */
 const HIDDEN = 1000;
 
+/** Of every text on the page: one frame is asked for, however many there are. */
+let waiting: (() => void)[] = [];
+
 const browser: Frames = {
   now: () => performance.now(),
   next(callback) {
-    if (document.visibilityState === "hidden") return void this.after(HIDDEN, callback);
+    if (waiting.push(callback) > 1) return;
     // A tab that is hidden meanwhile has no frames: whatever comes first.
-    const once = (): void => {
+    const timer = setTimeout(() => turn(), HIDDEN);
+    const frame = document.visibilityState === "hidden" ? 0 : requestAnimationFrame(() => turn());
+    const turn = (): void => {
       clearTimeout(timer);
       cancelAnimationFrame(frame);
-      callback();
+      const due = waiting;
+      waiting = [];
+      for (const each of due) {
+        try {
+          each();
+        } catch (error) {
+          reportError(error); // one text's; the others are written
+        }
+      }
     };
-    const timer = setTimeout(once, HIDDEN);
-    const frame = requestAnimationFrame(once);
   },
   after: (ms, callback) => setTimeout(callback, ms),
 };

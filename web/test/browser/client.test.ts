@@ -64,7 +64,7 @@ function serve(): Server {
 beforeAll(async () => {
   [browser, gate] = await Promise.all([launch(), gateway()]);
   const { outputFiles } = await build({
-    entryPoints: { vanilla: here("../../examples/vanilla.ts"), react: here("../../examples/react.tsx"), worker: here("../../src/client/worker.ts"), library: here("../../src/client/index.ts") },
+    entryPoints: { vanilla: here("../../examples/vanilla.ts"), react: here("../../examples/react.tsx"), worker: here("../../src/client/worker.ts"), library: here("../../src/client/index.ts"), text: here("../../src/text/index.ts") },
     bundle: true,
     write: false,
     format: "esm",
@@ -91,7 +91,7 @@ afterAll(async () => {
 async function blank(): Promise<Page> {
   const page = await browser.newPage();
   await page.goto(`${origin}/empty.html`);
-  await page.addScriptTag({ type: "module", content: "import * as library from '/library.js'; globalThis.library = library;" });
+  await page.addScriptTag({ type: "module", content: "import * as library from '/library.js'; import { PacedText } from '/text.js'; globalThis.library = { ...library, PacedText };" });
   await page.waitForFunction(() => "library" in globalThis);
   return page;
 }
@@ -149,6 +149,7 @@ test("a React component that goes takes its stream with it", async () => {
 
 interface Library {
   LLMStreamClient: typeof import("../../src/client/index.ts").LLMStreamClient;
+  PacedText: typeof import("../../src/text/index.ts").PacedText;
 }
 declare const library: Library;
 
@@ -164,6 +165,54 @@ test("one worker per page reads all its streams; without it the same comes on th
   expect(end).toMatchObject({ ends: ["stop", "stop", "stop"], same: true });
   expect(end.length).toBeGreaterThan(100);
   expect(page.workers()).toHaveLength(1);
+  await page.close();
+});
+
+test("what several streams have to say comes together: a message a frame, not one for each", async () => {
+  const page = await blank();
+  const found = await page.evaluate(async () => {
+    let messages = 0;
+    globalThis.Worker = class extends Worker {
+      constructor(...given: ConstructorParameters<typeof Worker>) {
+        super(...given);
+        this.addEventListener("message", () => messages++);
+      }
+    };
+    const client = new library.LLMStreamClient({ endpoint: "/api/v1/chat/stream" });
+    const ask = { model: "sim/prose?ttft=0&tps=300&tokens=300", messages: [{ role: "user", content: "x" }] };
+    await client.stream(ask).result;
+    const began = performance.now();
+    messages = 0;
+    let told = 0;
+    const all = Array.from({ length: 4 }, () => client.stream(ask, {}, { events: () => told++ }).result);
+    const texts = (await Promise.all(all)).map(({ end, text }) => `${end} ${text}`);
+    return { messages, told, frames: (performance.now() - began) / 16, different: new Set(texts).size, length: texts[0]?.length };
+  });
+  expect(found.different).toBe(1);
+  expect(found.length).toBeGreaterThan(500);
+  // Beside those: of each stream its head, first text and end, that it is gone, and a sign of life each second.
+  expect(found.messages).toBeLessThan(found.frames + 4 * 8);
+  expect(found.messages).toBeLessThan(0.7 * found.told);
+  await page.close();
+});
+
+test("twenty texts ask for one frame, and one that throws harms no other", async () => {
+  const page = await blank();
+  const errors: string[] = [];
+  page.on("pageerror", (error) => errors.push(error.message));
+  const counted = await page.evaluate(async () => {
+    let [asked, written] = [0, 0];
+    const real = requestAnimationFrame;
+    globalThis.requestAnimationFrame = (callback) => (asked++, real(callback));
+    for (let at = 0; at < 20; at++)
+      new library.PacedText(() => {
+        if (at === 3) throw new Error("mine");
+        written++;
+      }).push("text");
+    await new Promise((wake) => setTimeout(wake, 1500));
+    return { asked, written };
+  });
+  expect({ ...counted, errors }).toEqual({ asked: 1, written: 19, errors: ["mine"] });
   await page.close();
 });
 

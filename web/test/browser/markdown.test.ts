@@ -1,3 +1,5 @@
+import { readFileSync } from "node:fs";
+import { createRequire } from "node:module";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Browser, Page } from "playwright-core";
 import { tidy } from "../markdown/html.ts";
@@ -7,6 +9,8 @@ import { ATTACKS } from "../markdown/attacks.ts";
 import { PIECES, TRICKY } from "../markdown/documents.ts";
 import { bundle, launch, open } from "./chromium.ts";
 import type { Api } from "./markdown.page.ts";
+
+const AXE = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 
 declare const api: Api;
 let browser: Browser;
@@ -46,6 +50,22 @@ test("at each prefix of all 652 examples the painted DOM is that of a fresh read
   }
   expect(checked).toBeGreaterThan(14_000);
 }, 180_000);
+
+test("a long list is laid out in parts, and is one list, numbered on, for who hears it", async () => {
+  const text = Array.from({ length: 100 }, (_, at) => `${at + 1}. item\n`).join("");
+  await page.evaluate((given) => api.show(given, 7), text);
+  expect(await page.evaluate(() => document.querySelector("ol")?.children.length)).toBe(32 + 3);
+  expect(await page.evaluate(() => Math.max(...[...document.querySelectorAll("ol div")].map((part) => part.children.length)))).toBe(32);
+  const heard = await page.locator("main").ariaSnapshot();
+  expect(heard.match(/- list\b/g)).toHaveLength(1);
+  expect(heard.match(/- listitem\b/g)).toHaveLength(100);
+  const cdp = await page.context().newCDPSession(page);
+  const { nodes } = (await cdp.send("Accessibility.getFullAXTree" as never)) as { nodes: { role: { value: string }; name?: { value: string } }[] };
+  const markers = nodes.filter(({ role }) => role.value === "ListMarker").map(({ name }) => name?.value.trim());
+  expect(markers).toEqual(Array.from({ length: 100 }, (_, at) => `${at + 1}.`));
+  const broken = await page.evaluate(`${AXE}; axe.run("main", { runOnly: ["list", "listitem", "aria-required-children", "aria-required-parent"] }).then(({ violations }) => violations.map(({ id }) => id))`);
+  expect(broken).toEqual([]);
+});
 
 test("and of tricky documents", async () => {
   for (const text of TRICKY) {

@@ -26,6 +26,9 @@ export const TRICKY = [
   `\`\`\`\n${Array.from({ length: 65 }, (_, at) => `line ${at}`).join("\n")}\n\`\`\`\n`,
   `${"A long paragraph that *goes* on and `on` with [links](/a) and **marks**, ".repeat(30)}\n`,
   `${"unclosed [bracket and *star ".repeat(20)}\n\n${"late [ref] ".repeat(60)}\n\n[ref]: /r\n`,
+  `${Array.from({ length: 70 }, (_, at) => `${at + 5}. ${at % 9 ? "i" : "- j"}\n`).join("")}-\nend\n`,
+  `- a\n${Array.from({ length: 34 }, (_, at) => `  - b${at === 32 ? "\n" : ""}\n`).join("")}  *\n  - - c\n- d\n`,
+  `${"- e\n".repeat(32)}- - -\n- f\n`,
   `| n | sq |\n|--:|:--|\n${Array.from({ length: 40 }, (_, at) => `| ${at} | *${at * at}* |`).join("\n")}\n`,
 ];
 
