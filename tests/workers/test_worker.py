@@ -8,6 +8,8 @@ import os
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -158,10 +160,15 @@ def test_what_it_cannot_do_it_says_and_ends() -> None:
     run(case())
 
 
-def test_it_ends_with_its_supervisor_also_before_it_was_told_anything() -> None:
+def test_it_ends_with_its_supervisor_also_while_it_starts(tmp_path: Path) -> None:
     async def case() -> None:
         async with above(OPTIONS) as found:
             await until(lambda: found.heard("ready") == [None])
+            found.link.close()
+            assert await asyncio.wait_for(found.task, 60) == 0
+        # It hears what it shall do, and that nobody is there any more while it opens the ledger.
+        ledger = LedgerOptions(url=f"sqlite:///{tmp_path}/x.db", spool=f"{tmp_path}/spool")
+        async with above(replace(OPTIONS, ledger=ledger)) as found:
             found.link.close()
             assert await asyncio.wait_for(found.task, 60) == 0
         own, other = socket.socketpair()
