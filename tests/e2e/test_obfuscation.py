@@ -48,7 +48,8 @@ def test_sizes_tell_nothing_of_lengths(fast: bool, path: str, headers: dict[str,
             while len(shown) <= 100:
                 shown += await heard(gate.port, path, headers)
             assert abs(correlation(hidden)) <= 0.02
-            assert correlation(shown) > 0.5, "without it, they do"
+            # A coder that has just begun hides some of it too, and who hears few tokens alone hears the first ones.
+            assert correlation(shown) > 0.3, "without it, they do"
 
     run(case())
 

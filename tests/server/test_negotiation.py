@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import ssl
 from unittest.mock import patch
 
@@ -52,14 +53,20 @@ def test_tokens_over_http1_behind_tls_go_to_the_connection_itself(plain_loop: bo
     async def case() -> None:
         async with rig(fast=HTTP2) as gate:
             reader = await over_tls(gate.port, "http/1.1")
-            reader.send(request_bytes(SSE, b'{"model":"sim/default","stream":true,"messages":[{}]}'))
+            reader.send(request_bytes(SSE, b'{"model":"sim/stall-after-5","stream":true,"messages":[{}]}'))
             await reader.head()
             (protocol,) = gate.server.server_state.connections
             assert isinstance(protocol, FastProtocol)
             assert protocol._fast is not None
-            await reader.rest()
-            assert reader.done
+            reader.hang_up()
+            assert (await gate.ended()).reason == "client_cancel"
             await reader.close()
+            whole = await over_tls(gate.port, "http/1.1")
+            whole.send(request_bytes(SSE, json.dumps(question("sim/default")).encode()))
+            await whole.head()
+            await whole.rest()
+            assert whole.done
+            await whole.close()
 
     run(case(), plain_loop=plain_loop)
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.faces import NDJSON, SSE, question, the_answer
-from tests.fakes.gateway import HTTP2, rig, run, until
+from tests.fakes.gateway import HTTP2, rig, run, simulator_options, until
 from tests.fakes.http2 import Http2Reader
 from tests.fakes.loop import timers_left
 from tests.fakes.reader import Reader, ask, request_bytes
@@ -30,7 +30,7 @@ def test_a_request_that_is_there_as_a_whole_begins_without_a_task_and_its_tokens
     monkeypatch.setattr(Express, "data_received", counted)
 
     async def case() -> None:
-        async with rig(fast=HTTP2) as gate:
+        async with rig(fast=HTTP2, simulated=simulator_options(tps=30)) as gate:
             body = json.dumps(question("sim/default")).encode()
             for cut in (0, 20):
                 reader = await Reader.connect(gate.port)
