@@ -67,6 +67,7 @@ ELSEWHERE = {
             "ledger/migrations/versions/0001_first.py",
             "ledger/migrations/versions/0002_unknown_figures.py",
             "ledger/migrations/versions/0003_validation.py",
+            "ledger/migrations/versions/0005_seen.py",
         ),
         "tests/ledger/test_database.py",
     ),
