@@ -13,7 +13,7 @@ from bench.rig import raise_nofile
 from bench.run import Plan, run
 from bench.shapes import SHAPES
 
-PARTS = ("shapes", "burst", "cancel", "memory", "stalled", "comply", "torture", "batch", "proxies", "workers")
+PARTS = ("shapes", "burst", "cancel", "memory", "live", "stalled", "comply", "torture", "batch", "proxies", "workers")
 
 
 def names(text: str, known: Sequence[str], what: str) -> list[str]:

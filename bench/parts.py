@@ -28,7 +28,7 @@ from bench.stats import median, percentile
 if TYPE_CHECKING:
     from bench.run import Plan, Results
 
-__all__ = ["burst", "cancel", "memory", "stalled"]
+__all__ = ["burst", "cancel", "live", "memory", "stalled"]
 
 OFFERED = 200_000_000
 
@@ -114,6 +114,33 @@ def cancel(plan: Plan, results: Results) -> None:
                     "never aborted": sum(one[2] for one in rounds),
                 }
             )
+
+
+def live(plan: Plan, results: Results) -> None:
+    """10,000 streams at one token a second, all at once: how many end whole, and what one process holds for them."""
+    from bench.run import progress
+
+    for running, _ in each(plan, results, "10,000 live streams"):
+        if running.relay.name not in ("tidegate", "nginx"):
+            continue
+        run_load(dataclasses.replace(spec_for(running), streams=50, tokens=20, interval=0.005))  # warm
+        spec = dataclasses.replace(
+            spec_for(running), streams=10_000, tokens=30, interval=1.0, ramp=15.0, batches=1, timeout=300.0
+        )
+        with MemoryWatch(running.pids()) as watch:
+            result = run_load(spec)
+        for problem in dict.fromkeys(result.problems[:5]):
+            progress(f"{running.relay.name}: {problem}")
+        results.live.append(
+            {
+                "relay": running.relay.name,
+                "streams": spec.streams,
+                "whole": result.whole,
+                "tokens/s": result.tokens / result.seconds,
+                "RSS MB": watch.peak / 1e6,
+                "transit p99 ms": percentile(result.transit, 0.99) * 1e3,
+            }
+        )
 
 
 def memory(plan: Plan, results: Results) -> None:

@@ -16,10 +16,18 @@ class RigError(Exception):
     """A part of the rig did not start or did not answer; the text says which and why."""
 
 
+FILES = 32768
+
+
 def raise_nofile() -> None:
-    """Raise the soft limit of open files to the hard one: 2,000 streams are 4,000 sockets in a relay."""
+    """Raise the limit of open files as far as may be: 10,000 streams are 20,000 sockets in a relay."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    for limit in (max(hard, FILES), hard):
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+        except (ValueError, OSError):
+            continue  # the hard one is raised by root only
+        return
 
 
 def free_port() -> int:

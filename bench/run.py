@@ -38,6 +38,7 @@ class Results:
     burst: list[dict[str, Any]] = field(default_factory=list)
     cancel: list[dict[str, Any]] = field(default_factory=list)
     memory: list[dict[str, Any]] = field(default_factory=list)
+    live: list[dict[str, Any]] = field(default_factory=list)
     stalled: list[dict[str, Any]] = field(default_factory=list)
     comply: dict[str, Any] = field(default_factory=dict)
     torture: list[dict[str, Any]] = field(default_factory=list)
@@ -125,6 +126,8 @@ def run_parts(plan: Plan, results: Results) -> None:
         parts.cancel(plan, results)
     if "memory" in plan.parts:
         parts.memory(plan, results)
+    if "live" in plan.parts:
+        parts.live(plan, results)
     if "stalled" in plan.parts:
         parts.stalled(plan, results)
     if "comply" in plan.parts:

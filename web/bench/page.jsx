@@ -70,6 +70,7 @@ const quantile = (values, share) => values.toSorted((a, b) => a - b)[Math.min(va
 /** @returns what the run looked like from inside. `tenth` is called as each tenth of the text has been written. */
 window.run = async ({ design, text: name, size, rate, limit }) => {
   const root = document.createElement("div");
+  root.className = "tg-markdown"; // the same styles for all
   box.replaceChildren(root);
   const text = texts[name](size);
   const long = [];

@@ -5,6 +5,7 @@
  * idle page's share included; `growth` is script and layout of the last tenth of the text by those of the first. With
  * several rounds the designs take turns, figures are medians, and ratios are taken within each round.
  */
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { parseArgs } from "node:util";
 import { fileURLToPath } from "node:url";
@@ -45,7 +46,7 @@ const { outputFiles } = await build({
   splitting: true,
 });
 const scripts = new Map(outputFiles.map(({ path, contents }) => [path.replace("/out", ""), contents]));
-const HTML = `<!doctype html><meta charset="utf-8"><style>body{font:16px/1.5 sans-serif;margin:0}#box{height:100vh;overflow-y:auto;padding:0 1rem}pre>code>span{display:block}</style><div id="box"></div><script type="module" src="/page.js"></script>`;
+const HTML = `<!doctype html><meta charset="utf-8"><style>body{font:16px/1.5 sans-serif;margin:0}#box{height:100vh;overflow-y:auto;padding:0 1rem}${await readFile(new URL("../src/markdown/markdown.css", import.meta.url), "utf8")}</style><div id="box"></div><script type="module" src="/page.js"></script>`;
 const server = createServer((request, response) => {
   const script = scripts.get(request.url);
   response.writeHead(200, { "content-type": script ? "text/javascript" : "text/html" }).end(script ?? HTML);

@@ -19,7 +19,10 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from tidegate.ledger.entries import GATEWAY_CRASH
 from tidegate.ledger.tables import legs, seen, totals
+<<<<<<< HEAD
 from tidegate.wire.seen import completion_ratio
+=======
+>>>>>>> web
 
 __all__ = ["GROUPS", "MOST_TIMES", "Group", "Query", "since_of", "usage"]
 
@@ -143,10 +146,11 @@ class _Pages:
             self._times.append(row.perceived)
 
     def shown(self) -> dict[str, Any]:
-        ratio = completion_ratio(self._ends)
+        # As in /metrics: streams that the reader stopped are apart.
+        counted = sum(self._ends.values()) - self._ends["stopped"]
         return {
             "readers": self._reports,
-            "readers_completion_ratio": None if ratio is None else round(ratio, 6),
+            "readers_completion_ratio": _share(self._ends["finished"], counted) if counted else None,
             **_percentiles("perceived", self._times, (50, 95)),
         }
 

@@ -41,6 +41,7 @@ export class MarkdownStream {
   #timer = 0;
   #frame = 0;
   #skip = 0;
+  #watching = false;
   /** Characters written. */
   length = 0;
 
@@ -120,7 +121,8 @@ export class MarkdownStream {
       this.#timer = setTimeout(() => this.paint(), HIDDEN) as unknown as number;
       return;
     }
-    document.addEventListener("visibilitychange", this.#hidden);
+    if (!this.#watching) document.addEventListener("visibilitychange", this.#hidden);
+    this.#watching = true;
     this.#frame = requestAnimationFrame(this.#next);
   }
 
