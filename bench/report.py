@@ -161,7 +161,7 @@ def markdown(plan: Plan, results: Results) -> str:
     )
     parts.append(dict_table("Cancel: client gone → upstream closed, ms", results.cancel))
     parts.append(dict_table("RSS over 20 rounds of 50 streams, MB", results.memory))
-    parts.append(dict_table("10,000 live streams at one token a second", results.live))
+    parts.append(dict_table("Live streams at one token a second", results.live))
     parts.append(dict_table("200 MB offered to a client that does not read", results.stalled))
     if results.comply:
         parts.append("### llm-comply\n\n" + results.comply["text"])

@@ -79,8 +79,10 @@ def verdicts(rows: list[dict[str, Any]], results: Results) -> list[Verdict]:
     ]
     for row in results.live:
         if row["relay"] == "tidegate":
-            found.append(judge("10,000 live streams, not whole", row["streams"] - row["whole"], 0.0, 0.0, "streams"))
-            found.append(judge("RSS, 10,000 live streams", row["RSS MB"], 350.0, 200.0, "MB"))
+            found.append(
+                judge(f"{row['streams']:,} live streams, not whole", row["streams"] - row["whole"], 0.0, 0.0, "streams")
+            )
+            found.append(judge(f"RSS, {row['streams']:,} live streams", row["RSS MB"], 350.0, 200.0, "MB"))
     found += [
         judge("RSS growth, reader stalled", row["growth KB"], 1000.0, 256.0, "KB")
         for row in results.stalled
