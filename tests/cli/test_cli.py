@@ -156,6 +156,17 @@ def test_python_m_tidegate_is_the_same_program() -> None:
     assert (result.returncode, result.stdout, result.stderr) == (0, f"tidegate {__version__}\n", "")
 
 
+def test_it_may_open_as_many_files_as_the_system_allows() -> None:
+    code = (
+        "import resource, tidegate.cli as cli\n"
+        "_, most = resource.getrlimit(resource.RLIMIT_NOFILE)\n"
+        "resource.setrlimit(resource.RLIMIT_NOFILE, (100, most))\n"
+        "cli.cli = lambda **_: print(resource.getrlimit(resource.RLIMIT_NOFILE) == (most, most))\n"
+        "cli.main()"
+    )
+    assert python(code).stdout == "True\n"
+
+
 def test_version_and_help_load_nothing_of_the_server() -> None:
     code = (
         "import json, sys; from click.testing import CliRunner; from tidegate.cli import cli; "

@@ -166,10 +166,23 @@ def cli() -> None:
 
 def main() -> None:
     """The console script."""
+    _open_many()
     try:
         cli(prog_name="tidegate")
     finally:
         _let_go()
+
+
+def _open_many() -> None:
+    """A stream takes two connections, and a shell's usual limit is 1,024 files: take what may be had (getrlimit(2))."""
+    try:
+        import resource
+    except ModuleNotFoundError:
+        return  # not on Unix
+    limit, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limit != most:
+        with contextlib.suppress(OSError, ValueError):  # some systems call it unlimited and mean less
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 def _let_go() -> None:
