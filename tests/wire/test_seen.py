@@ -1,4 +1,4 @@
-"""telemetry/seen.py: what a page says is believed where it can be true."""
+"""wire/seen.py: what a page says is believed where it can be true."""
 
 from __future__ import annotations
 

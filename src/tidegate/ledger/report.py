@@ -19,10 +19,6 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from tidegate.ledger.entries import GATEWAY_CRASH
 from tidegate.ledger.tables import legs, seen, totals
-<<<<<<< HEAD
-from tidegate.wire.seen import completion_ratio
-=======
->>>>>>> web
 
 __all__ = ["GROUPS", "MOST_TIMES", "Group", "Query", "since_of", "usage"]
 
