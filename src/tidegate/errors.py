@@ -20,6 +20,8 @@
     │   ├── Draining                503  shutting down; try another replica
     │   ├── Overloaded              503  a pool or a limit of ours is full
     │   ├── ReplicaSilent           503  the process that has the stream did not answer
+    │   ├── LinkLost                     another process of this gateway has gone
+    │   │   └── NoAnswer                 it is there, and did not answer in time
     │   └── InternalError           500  a bug
     ├── UpstreamFault               the model server failed
     │   ├── ConnectFailed           502  retryable: no connection
@@ -74,9 +76,11 @@ __all__ = [
     "InvalidOutput",
     "InvalidRequest",
     "LimitReached",
+    "LinkLost",
     "MethodNotAllowed",
     "ModelNotFound",
     "NameNotResolved",
+    "NoAnswer",
     "OutOfBudget",
     "Overloaded",
     "ProxyFailed",
@@ -273,6 +277,14 @@ class ReplicaSilent(GatewayFault):
     type = "server_error"
     default_code = "replica_silent"
     default_status = 503
+
+
+class LinkLost(GatewayFault):
+    """The process on the other side has gone, or did not answer what it was asked."""
+
+
+class NoAnswer(LinkLost):
+    """It is there, and did not answer in time."""
 
 
 class InternalError(GatewayFault):

@@ -181,6 +181,25 @@ def test_a_reader_who_never_reads_is_held_up_and_then_given_up(fast: bool, path:
 
 
 @face
+def test_a_slow_reader_of_what_has_ended_gets_everything(fast: bool, path: str) -> None:
+    """Who takes something in every ``stall_timeout`` is not given up, however long it takes."""
+
+    async def case() -> None:
+        async with rig(fast=fast, stall_timeout=0.2, high_water=1 << 23) as gate:
+            reader = await Reader.connect(gate.port, receive_buffer=4096)
+            reader.send(request_bytes(path, b'{"model":"sim/flood-4","stream":true,"messages":[{}]}'))
+            await reader.head()
+            assert (await gate.ended()).reason in ("stop", "length")
+            while await reader.chunk():  # noqa: ASYNC110 - a reader who takes his time
+                await asyncio.sleep(0.005)
+            assert reader.whole
+            assert len(reader.text) >= 4 * 2**20 * 0.9
+            await reader.close()
+
+    run(case())
+
+
+@face
 def test_a_slow_reader_gets_everything(fast: bool, path: str) -> None:
     """Backpressure holds the upstream, and nothing is lost."""
 

@@ -13,8 +13,9 @@ import pytest
 from structlog.testing import capture_logs
 
 from tests.fakes.gateway import run, until
+from tidegate.errors import LinkLost
 from tidegate.workers import link as module
-from tidegate.workers.link import Handler, Link, LinkLost
+from tidegate.workers.link import Handler, Link
 
 PATIENCE = 20.0
 

@@ -10,6 +10,7 @@ they have moved, or the connection is not a plain one, everything runs over plai
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -297,8 +298,7 @@ class FastDownstream(Awaited):
                 cork.pull()
             else:
                 self._drive(self._send({"type": "http.response.body", "body": data, "more_body": False}))
-            if not transport.is_closing() and transport.get_write_buffer_size():
-                self._protocol.loop.call_later(self._stall, self._give_up)
+            self._wait_for(math.inf)
         self._is_over()
 
     def _end(self, data: bytes) -> None:
@@ -336,11 +336,19 @@ class FastDownstream(Awaited):
         if not ran(step):
             self.abort()
 
-    def _give_up(self) -> None:
-        """A response that ended long ago and still is not sent: nobody reads it."""
-        unsent = not self._transport.is_closing() and self._transport.get_write_buffer_size()
-        if unsent and self._protocol.cycle is self._cycle:
-            self._transport.abort()
+    def _wait_for(self, before: float) -> None:
+        """Close on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
+
+        :param before: unsent bytes at the last look.
+        """
+        transport = self._transport
+        unsent = not transport.is_closing() and transport.get_write_buffer_size()
+        if not unsent or self._protocol.cycle is not self._cycle:
+            return
+        if unsent < before:
+            self._protocol.loop.call_later(self._stall, self._wait_for, unsent)
+        else:
+            transport.abort()
 
 
 def _nothing() -> None:

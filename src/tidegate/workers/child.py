@@ -15,10 +15,10 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tidegate.errors import ConfigError, GatewayFault
+from tidegate.errors import ConfigError, GatewayFault, LinkLost, NoAnswer
 from tidegate.server.options import GatewayOptions
 from tidegate.server.run import GOODBYE
-from tidegate.workers.link import Link, LinkLost, NoAnswer
+from tidegate.workers.link import Link
 from tidegate.workers.worker import Setup
 
 __all__ = ["Child", "how"]

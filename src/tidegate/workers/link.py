@@ -15,10 +15,10 @@ from typing import Any, Final, cast
 import msgspec
 import structlog
 
-from tidegate.errors import GatewayFault
+from tidegate.errors import LinkLost, NoAnswer
 from tidegate.telemetry.log import place_of
 
-__all__ = ["Handler", "Link", "LinkLost", "NoAnswer"]
+__all__ = ["Handler", "Link"]
 
 MOST: Final = 64 * 1024 * 1024
 """Bytes of a frame, and bytes that may wait for the other side to take them."""
@@ -31,14 +31,6 @@ Handler = Callable[[Any], Any]
 _log = structlog.get_logger()
 _encode = msgspec.msgpack.Encoder(enc_hook=str).encode
 _decode = msgspec.msgpack.decode
-
-
-class LinkLost(GatewayFault):
-    """The process on the other side has gone, or did not answer what it was asked."""
-
-
-class NoAnswer(LinkLost):
-    """It is there, and did not answer in time."""
 
 
 class Link(asyncio.Protocol):

@@ -21,14 +21,13 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tidegate.errors import GatewayFault, TidegateError
+from tidegate.errors import GatewayFault, LinkLost, TidegateError
 from tidegate.server.options import GatewayOptions
 from tidegate.server.run import run_loop, url_of
 from tidegate.shared.table import Table
 from tidegate.telemetry.workers import Together
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.workers.child import Child, how
-from tidegate.workers.link import LinkLost
 from tidegate.workers.listening import SPREADS, close, cores, listening
 from tidegate.workers.plan import GOOD, assigned, pause, share
 

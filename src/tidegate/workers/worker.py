@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 import structlog
 
-from tidegate.errors import Overloaded, TidegateError
+from tidegate.errors import LinkLost, Overloaded, TidegateError
 from tidegate.server.app import create_app
 from tidegate.server.gateway import Gateway
 from tidegate.server.options import GatewayOptions
@@ -23,7 +23,7 @@ from tidegate.telemetry.log import configure_logging
 from tidegate.telemetry.workers import samples_of
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.workers.bus import LinkBus
-from tidegate.workers.link import Link, LinkLost
+from tidegate.workers.link import Link
 from tidegate.workers.server import WorkerServer
 
 __all__ = ["Setup", "work"]

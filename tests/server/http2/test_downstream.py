@@ -90,7 +90,7 @@ def test_what_ended_and_is_not_read_is_given_up() -> None:
             await reader.rest()
             assert reader.done
             await reader.close()
-        assert not [name for name in timers_left() if "give_up" in name]
+        assert not [name for name in timers_left() if "_wait_for" in name]
 
     run(case(), count_timers=True)
 

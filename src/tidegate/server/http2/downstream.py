@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Sequence
 
 from tidegate.relay.direct import Direct
@@ -65,9 +66,19 @@ class Http2Downstream(Awaited):
             exchange.end(data)
         elif not ran(self._send({"type": "http.response.body", "body": data, "more_body": False})):
             exchange.reset()
-        if exchange.unsent:
-            asyncio.get_running_loop().call_later(self._stall, exchange.give_up)
+        self._wait_for(math.inf)
         self._is_over()
+
+    def _wait_for(self, before: float) -> None:
+        """Give up on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
+
+        :param before: unsent bytes at the last look.
+        """
+        unsent = len(self._exchange.unsent)
+        if unsent and unsent < before:
+            asyncio.get_running_loop().call_later(self._stall, self._wait_for, unsent)
+        elif unsent:
+            self._exchange.reset()
 
     def abort(self) -> None:
         self._exchange.attach(None)

@@ -247,10 +247,6 @@ class Exchange:
             self._connection.reset(self, ErrorCodes.INTERNAL_ERROR)
             self.over()
 
-    def give_up(self) -> None:
-        """What ended long ago and still is not sent: nobody reads it."""
-        self.reset()
-
     def over(self) -> None:
         """The stream was reset, or is lost with its connection."""
         if self.gone or self.ended:
