@@ -21,7 +21,7 @@ from tests.policy.limit_rules import (
     streams,
 )
 from tidegate.policy import limits
-from tidegate.policy.limits import Ask, Grant, Limits, Meter, Refusal
+from tidegate.policy.limits import Ask, Grant, Kind, Limits, Meter, Refusal
 from tidegate.policy.windows import MINUTE
 
 
@@ -57,6 +57,16 @@ def test_live_streams_are_told() -> None:
     assert table.limits.live("key:a") == 1
     table.settle(grant, 0)
     assert table.limits.live("key:a") == 0
+
+
+@pytest.mark.parametrize("kind", [Kind.REQUESTS, Kind.TOKENS])
+@pytest.mark.parametrize("order", [(1, 2), (2, 1)])
+def test_of_several_limits_the_one_with_the_least_left_is_told(kind: Kind, order: tuple[int, int]) -> None:
+    meters = tuple(Meter(kind, f"subject-{tens}", 10 * tens) for tens in order)
+    granted = Limits().admit(meters, Ask(2, 3), 0)
+    assert isinstance(granted, Grant)
+    ((told, standing),) = granted.standings
+    assert (told, standing.limit, standing.remaining) == (kind, 10, 9 if kind is Kind.REQUESTS else 5)
 
 
 def test_what_nobody_asks_for_any_more_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
