@@ -23,6 +23,7 @@ from tidegate.errors import ConfigError, GatewayFault
 from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.upstream.options import UpstreamOptions
 from tidegate.workers import child, plan, supervisor
+from tidegate.workers.link import Link
 from tidegate.workers.listening import SPREADS, cores
 from tidegate.workers.supervisor import Supervisor, count_of
 
@@ -321,6 +322,15 @@ def test_a_worker_that_does_not_end_in_time_is_killed(monkeypatch: pytest.Monkey
 
 def test_a_worker_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(child, "LOOK", 0.02)
+    latest: dict[Link, float] = {}
+    ask = Link.ask
+
+    async def noted(self: Link, kind: str, payload: Any = None, *, timeout: float) -> Any:
+        if kind == "alive":
+            latest[self] = timeout
+        return await ask(self, kind, payload, timeout=timeout)
+
+    monkeypatch.setattr(Link, "ask", noted)
 
     async def case() -> None:
         async with stage() as found:
@@ -329,6 +339,7 @@ def test_a_worker_that_stands_still_is_killed_and_replaced(monkeypatch: pytest.M
             await asyncio.sleep(0.2)  # looked after, and well
             assert found.said("workers.killed") == []
             monkeypatch.setattr(child, "STILL", 0.5)
+            await until(lambda: set(latest.values()) == {0.5})  # nobody waits any more for as long as before
             os.kill(still, signal.SIGSTOP)
             await until(lambda: bool(found.said("workers.started")))
             monkeypatch.setattr(child, "STILL", 60.0)
