@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import os
 import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -23,6 +24,17 @@ def pytest_collection_finish() -> None:
     left nothing open, took half of the time of all tests."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """For tests in whose process a server runs: it tunes the collector, which here is the tests'."""
+    threshold = gc.get_threshold()
+    yield
+    gc.unfreeze()
+    gc.collect()
+    gc.freeze()  # as above
+    gc.set_threshold(*threshold)
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types

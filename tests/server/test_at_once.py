@@ -35,7 +35,7 @@ def test_what_waits_or_fails_has_not_run(capfd: pytest.CaptureFixture[str]) -> N
 
 def test_who_waits_for_an_end_that_was_goes_on_at_once() -> None:
     async def case() -> None:
-        down = Awaited()
+        down = Awaited(60.0)
         waiter = asyncio.create_task(down.closed())
         await asyncio.sleep(0)
         assert not waiter.done()

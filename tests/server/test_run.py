@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -25,15 +24,7 @@ from tidegate.upstream.options import UpstreamOptions
 QUESTION = b'{"model":"sim/default?tokens=5000&tps=50","stream":true,"messages":[{}]}'
 
 
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """The server tunes the collector of its process, which here is the tests'."""
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()  # as `conftest` does
-    gc.set_threshold(*threshold)
+pytestmark = pytest.mark.usefixtures("collector")
 
 
 def options(**server: Any) -> GatewayOptions:

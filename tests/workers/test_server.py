@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import signal
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -26,16 +25,7 @@ from tidegate.workers import server as module
 from tidegate.workers.listening import SPREADS, close, listening
 from tidegate.workers.server import WorkerServer
 
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """The server tunes the collector of its process, which here is the tests'."""
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()  # as `conftest` does
-    gc.set_threshold(*threshold)
+pytestmark = pytest.mark.usefixtures("collector")
 
 
 class Working:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import os
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -33,16 +32,7 @@ from tidegate.workers.link import Link
 from tidegate.workers.listening import close, listening
 from tidegate.workers.worker import LinkScript, Setup, work
 
-
-@pytest.fixture(autouse=True)
-def collector() -> Iterator[None]:
-    """The server tunes the collector of its process, which here is the tests'."""
-    threshold = gc.get_threshold()
-    yield
-    gc.unfreeze()
-    gc.collect()
-    gc.freeze()  # as `conftest` does
-    gc.set_threshold(*threshold)
+pytestmark = pytest.mark.usefixtures("collector")
 
 
 @pytest.fixture(autouse=True)

@@ -19,6 +19,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from tidegate.ledger.entries import GATEWAY_CRASH
 from tidegate.ledger.tables import legs, seen, totals
+from tidegate.wire.seen import completion_ratio
 
 __all__ = ["GROUPS", "MOST_TIMES", "Group", "Query", "since_of", "usage"]
 
@@ -142,11 +143,10 @@ class _Pages:
             self._times.append(row.perceived)
 
     def shown(self) -> dict[str, Any]:
-        # As in /metrics: streams that the reader stopped are apart.
-        counted = sum(self._ends.values()) - self._ends["stopped"]
+        ratio = completion_ratio(self._ends)
         return {
             "readers": self._reports,
-            "readers_completion_ratio": _share(self._ends["finished"], counted) if counted else None,
+            "readers_completion_ratio": None if ratio is None else round(ratio, 6),
             **_percentiles("perceived", self._times, (50, 95)),
         }
 

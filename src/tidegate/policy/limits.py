@@ -271,13 +271,8 @@ class Limits:
             if unused > 0 and mark[0] >= window.oldest:
                 mark[1] -= unused
                 window.used -= unused
-        live = self._live
         for subject, _ in plan.streams:
-            left = live[subject] - 1
-            if left:
-                live[subject] = left
-            else:
-                del live[subject]
+            self._leave(subject)
         for meter, held in grant.money:
             self._spend(meter, held, cost)
 

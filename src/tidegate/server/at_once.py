@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Coroutine
 from enum import Enum
 from typing import Any, Final, Protocol
@@ -61,7 +62,8 @@ class OwnConnection(Protocol):
         :param send: the ASGI ``send`` as the route got it, when it is not the connection's own: heads and ends go
             through it, so that middleware of the application itself (CORS) sees them.
         :param high_water: unsent bytes above which the reader counts as behind.
-        :param stall_timeout: seconds after which what a finished response still has unsent is given up.
+        :param stall_timeout: seconds after which what a finished response still has unsent is given up, if its reader
+            has taken nothing of it.
         """
 
 
@@ -85,13 +87,17 @@ class AtOnce(Protocol):
 
 
 class Awaited:
-    """The half of an :class:`OwnDownstream` that is the same on every connection: its end."""
+    """The half of an :class:`OwnDownstream` that is the same on every connection: its end.
 
-    __slots__ = ("_closed", "_over", "reader")
+    :param stall_timeout: as of :meth:`OwnConnection.downstream`.
+    """
+
+    __slots__ = ("_closed", "_over", "_stall", "reader")
 
     coded: None = None
 
-    def __init__(self) -> None:
+    def __init__(self, stall_timeout: float) -> None:
+        self._stall = stall_timeout
         self.reader: Reader | None = None
         self._closed: asyncio.Future[None] | None = None
         self._over = False
@@ -104,6 +110,25 @@ class Awaited:
 
     async def __aexit__(self, *_: object) -> None:
         return None
+
+    def _unsent(self) -> int:
+        """Bytes of this response that have not left."""
+        raise NotImplementedError
+
+    def _give_up(self) -> None:
+        """Send no more of them, so that the reader can see that they are missing."""
+        raise NotImplementedError
+
+    def _wait_for(self, before: float = math.inf) -> None:
+        """Give up on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
+
+        :param before: unsent bytes at the last look.
+        """
+        unsent = self._unsent()
+        if unsent and unsent < before:
+            asyncio.get_running_loop().call_later(self._stall, self._wait_for, unsent)
+        elif unsent:
+            self._give_up()
 
     def _is_over(self) -> None:
         self.reader = None

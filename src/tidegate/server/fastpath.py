@@ -10,7 +10,6 @@ they have moved, or the connection is not a plain one, everything runs over plai
 from __future__ import annotations
 
 import asyncio
-import math
 import socket
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
@@ -214,7 +213,6 @@ class FastDownstream(Awaited):
         "_head",
         "_protocol",
         "_send",
-        "_stall",
         "_transport",
         "direct",
         "framed",
@@ -223,12 +221,11 @@ class FastDownstream(Awaited):
     def __init__(
         self, connection: DirectConnection, send: CoroutineSend | None, *, high_water: int, stall_timeout: float
     ) -> None:
-        super().__init__()
+        super().__init__(stall_timeout)
         protocol = self._protocol = connection.protocol
         self._cycle = connection.cycle
         self._transport: Any = protocol.transport
         self._send = send
-        self._stall = stall_timeout
         self._head = b""
         self._chunked = True
         self.framed = True
@@ -298,7 +295,7 @@ class FastDownstream(Awaited):
                 cork.pull()
             else:
                 self._drive(self._send({"type": "http.response.body", "body": data, "more_body": False}))
-            self._wait_for(math.inf)
+            self._wait_for()
         self._is_over()
 
     def _end(self, data: bytes) -> None:
@@ -336,19 +333,13 @@ class FastDownstream(Awaited):
         if not ran(step):
             self.abort()
 
-    def _wait_for(self, before: float) -> None:
-        """Close on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
+    def _unsent(self) -> int:
+        if self._transport.is_closing() or self._protocol.cycle is not self._cycle:
+            return 0
+        return int(self._transport.get_write_buffer_size())
 
-        :param before: unsent bytes at the last look.
-        """
-        transport = self._transport
-        unsent = not transport.is_closing() and transport.get_write_buffer_size()
-        if not unsent or self._protocol.cycle is not self._cycle:
-            return
-        if unsent < before:
-            self._protocol.loop.call_later(self._stall, self._wait_for, unsent)
-        else:
-            transport.abort()
+    def _give_up(self) -> None:
+        self._transport.abort()
 
 
 def _nothing() -> None:

@@ -12,7 +12,7 @@ import gc
 import signal
 import socket
 import ssl
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
 from dataclasses import replace
 from functools import partial
@@ -32,7 +32,7 @@ from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.server.tls import Certificates
 from tidegate.upstream.options import UpstreamOptions
 
-__all__ = ["BACKLOG", "GOODBYE", "GatewayServer", "run", "run_loop", "serve", "url_of"]
+__all__ = ["BACKLOG", "GOODBYE", "GatewayServer", "on_signals", "run", "run_loop", "serve", "url_of"]
 
 KEEP_ALIVE: Final = 75
 """Seconds that an idle client connection is kept: above the 60 s of common balancers, so that they close first."""
@@ -105,6 +105,19 @@ def url_of(sock: socket.socket, *, tls: bool = False) -> str:
     host, port = sock.getsockname()[:2]
     name = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - not bound here
     return f"{scheme}://[{name}]:{port}" if ":" in name else f"{scheme}://{name}:{port}"
+
+
+@contextmanager
+def on_signals(handlers: Mapping[signal.Signals, Callable[[], object]]) -> Iterator[None]:
+    """Call these on the running loop, as long as the block lasts."""
+    loop = asyncio.get_running_loop()
+    for number, handler in handlers.items():
+        loop.add_signal_handler(number, handler)
+    try:
+        yield
+    finally:
+        for number in handlers:
+            loop.remove_signal_handler(number)
 
 
 class _Config(uvicorn.Config):
@@ -194,17 +207,11 @@ class GatewayServer(uvicorn.Server):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """On the loop and without raising them again: a clean end is exit code 0."""
-        loop = asyncio.get_running_loop()
         handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop}
         if self._reload is not None:
             handlers[signal.SIGHUP] = self.reload
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
+        with on_signals(handlers):
             yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
     def stop(self) -> None:
         """Once: drain. Again: now."""

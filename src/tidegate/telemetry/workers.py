@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from operator import add
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from tidegate.telemetry.prometheus import MAX_MODELS
+from tidegate.wire.seen import completion_ratio
 
 __all__ = ["Family", "Together", "samples_of"]
 
@@ -173,12 +174,11 @@ def _metric(named: tuple[str, _Sum]) -> Metric:
 
 
 def _ratio(sums: dict[str, _Sum]) -> None:
-    """A ratio of all, not a sum of ratios: streams that readers saw finish, of those that they did not stop."""
+    """A ratio of all, not a sum of ratios."""
     ends, ratio = sums.get("tidegate_reader_ends"), sums.get("tidegate_completion_ratio")
     if ends is None or ratio is None:
         return
-    counts: dict[str, Any] = {dict(labels)["end"]: value for (_, labels), value in ends.values.items()}
-    counted = sum(count for end, count in counts.items() if end != "stopped")
+    found = completion_ratio({dict(labels)["end"]: int(value) for (_, labels), value in ends.values.items()})
     ratio.values.clear()
-    if counted:
-        ratio.values["tidegate_completion_ratio", ()] = counts.get("finished", 0) / counted
+    if found is not None:
+        ratio.values["tidegate_completion_ratio", ()] = found

@@ -20,7 +20,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from tidegate.server.app import GatewayApp
 from tidegate.server.options import GatewayOptions, ServerOptions
-from tidegate.server.run import BACKLOG, GatewayServer
+from tidegate.server.run import BACKLOG, GatewayServer, on_signals
 
 __all__ = ["IDLE", "WorkerServer"]
 
@@ -68,19 +68,8 @@ class WorkerServer(GatewayServer):
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
         """The supervisor's word counts; SIGTERM asks for this one worker to be replaced."""
-        loop = asyncio.get_running_loop()
-        handlers: dict[signal.Signals, Callable[[], object]] = {
-            signal.SIGTERM: self._leave,
-            signal.SIGINT: _nothing,
-            signal.SIGHUP: _nothing,
-        }
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
+        with on_signals({signal.SIGTERM: self._leave, signal.SIGINT: _nothing, signal.SIGHUP: _nothing}):
             yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
     async def listen(self, places: Sequence[int]) -> None:
         """Accept from these groups of sockets, and from no others."""

@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from dataclasses import replace
 from functools import partial
 from time import monotonic
@@ -23,7 +23,7 @@ import structlog
 
 from tidegate.errors import GatewayFault, LinkLost, TidegateError
 from tidegate.server.options import GatewayOptions
-from tidegate.server.run import run_loop, url_of
+from tidegate.server.run import on_signals, run_loop, url_of
 from tidegate.shared.table import Table
 from tidegate.telemetry.workers import Together
 from tidegate.upstream.options import UpstreamOptions
@@ -110,7 +110,9 @@ class Supervisor:
             self._groups = listening(server.host, server.port, count)
             stack.callback(close, self._groups)
             stack.push_async_callback(self._end)
-            stack.enter_context(self._signals())
+            stack.enter_context(
+                on_signals({signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload})
+            )
             try:
                 fresh = await self._raise(options, count)
             except TidegateError:
@@ -124,18 +126,6 @@ class Supervisor:
 
     def _complete(self, options: GatewayOptions) -> GatewayOptions:
         return replace(options, upstreams=(*options.upstreams, *self._started))
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        loop = asyncio.get_running_loop()
-        handlers = {signal.SIGTERM: self.stop, signal.SIGINT: self.stop, signal.SIGHUP: self.reload}
-        for number, handler in handlers.items():
-            loop.add_signal_handler(number, handler)
-        try:
-            yield
-        finally:
-            for number in handlers:
-                loop.remove_signal_handler(number)
 
     # Starting.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 from collections.abc import Sequence
 
 from tidegate.relay.direct import Direct
@@ -21,7 +19,7 @@ class Http2Downstream(Awaited):
     ``framed``, although the chunks are opened again here: what leads to whole chunks is the shortest way for a token.
     """
 
-    __slots__ = ("_exchange", "_high", "_paused", "_send", "_stall")
+    __slots__ = ("_exchange", "_high", "_paused", "_send")
 
     framed = True
     direct: Direct | None = None
@@ -29,11 +27,10 @@ class Http2Downstream(Awaited):
     def __init__(
         self, exchange: Exchange, send: CoroutineSend | None, *, high_water: int, stall_timeout: float
     ) -> None:
-        super().__init__()
+        super().__init__(stall_timeout)
         self._exchange = exchange
         self._send = send
         self._high = high_water
-        self._stall = stall_timeout
         self._paused = False
 
     async def __aenter__(self) -> Http2Downstream:
@@ -66,19 +63,14 @@ class Http2Downstream(Awaited):
             exchange.end(data)
         elif not ran(self._send({"type": "http.response.body", "body": data, "more_body": False})):
             exchange.reset()
-        self._wait_for(math.inf)
+        self._wait_for()
         self._is_over()
 
-    def _wait_for(self, before: float) -> None:
-        """Give up on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
+    def _unsent(self) -> int:
+        return len(self._exchange.unsent)
 
-        :param before: unsent bytes at the last look.
-        """
-        unsent = len(self._exchange.unsent)
-        if unsent and unsent < before:
-            asyncio.get_running_loop().call_later(self._stall, self._wait_for, unsent)
-        elif unsent:
-            self._exchange.reset()
+    def _give_up(self) -> None:
+        self._exchange.reset()
 
     def abort(self) -> None:
         self._exchange.attach(None)
