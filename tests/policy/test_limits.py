@@ -92,6 +92,14 @@ def test_what_somebody_else_has_admitted_is_charged_without_asking() -> None:
     assert isinstance(table.admit([requests(1)], ask()), Refusal)
 
 
+def test_a_set_of_meters_that_comes_again_is_counted_on() -> None:
+    table, meters = InProcess(), (requests(2), streams(2))
+    for _ in range(2):
+        granted(table.limits.admit(meters, ask(), table.now))
+    assert isinstance(table.limits.admit(meters, ask(), table.now), Refusal)
+    assert [plan.meters for plan in table.limits._plans.values()] == [meters]
+
+
 def test_sets_of_meters_are_remembered_up_to_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     """The same tuple is the same set; what is not remembered is decided in the same way."""
     monkeypatch.setattr(limits, "_REMEMBERED", 2)
