@@ -3,8 +3,10 @@ that looks only at what the tests make; and who runs them, when several processe
 
 from __future__ import annotations
 
+import atexit
 import gc
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +16,8 @@ from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 # Gateways that tests start keep their ledgers here, and not in the folder of whoever runs the tests.
-os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="tidegate-tests-")
+_FOLDER = os.environ["XDG_DATA_HOME"] = tempfile.mkdtemp(prefix="tidegate-tests-")
+atexit.register(shutil.rmtree, _FOLDER, ignore_errors=True)
 
 settings.register_profile("quick", max_examples=10, deadline=None)
 

@@ -1,5 +1,8 @@
 /** `make screenshot`: the README's picture, taken of a running gateway: a chat beside the streams, light and dark. */
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { chromium } from "playwright-core";
 
@@ -7,7 +10,9 @@ const out = process.argv[2] ?? "page.png";
 const port = 18_473;
 const url = `http://127.0.0.1:${port}/`;
 const program = fileURLToPath(new URL("../.venv/bin/tidegate", import.meta.url));
-const gateway = spawn(program, ["serve", "--port", String(port)], { stdio: "ignore" });
+const folder = mkdtempSync(join(tmpdir(), "tidegate-picture-"));
+const gateway = spawn(program, ["serve", "--port", String(port)], { stdio: "ignore", env: { ...process.env, XDG_DATA_HOME: folder } });
+const gone = new Promise((done) => gateway.on("exit", done));
 const flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 const browser = await chromium.launch({ executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium", args: flags });
 
@@ -53,4 +58,6 @@ try {
 } finally {
   await browser.close();
   gateway.kill();
+  await gone;
+  rmSync(folder, { recursive: true, force: true });
 }

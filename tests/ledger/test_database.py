@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 import stat
 import subprocess
 import sys
@@ -16,6 +17,7 @@ from tests.fakes.postgres import Postgres
 from tests.ledger.rows import begun, ended, leg_row
 from tidegate.errors import ConfigError
 from tidegate.ledger import book
+from tidegate.ledger import database as database_module
 from tidegate.ledger.audit import append
 from tidegate.ledger.database import _VERSION, Database, LedgerAway, _upgrade, check_url, revisions
 from tidegate.ledger.entries import Ended
@@ -77,6 +79,7 @@ class TestOpening:
         program = """
 import sys
 from tidegate.ledger import book
+from tidegate.ledger import database as database_module
 from tidegate.ledger.database import Database
 from tidegate.ledger.writer import Writer
 
@@ -117,6 +120,31 @@ print([name for name in ("alembic", "sqlalchemy.dialects.postgresql", "sqlalchem
         for database in databases:
             database.close()
         assert failures == []
+
+    def test_a_new_file_that_another_process_writes_to_is_waited_for(self, tmp_path: Path) -> None:
+        """SQLite itself refuses at once to turn on the log that is written ahead."""
+        path = tmp_path / "ledger.db"
+        other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        other.execute("BEGIN IMMEDIATE")
+        release = threading.Timer(0.2, other.execute, ["COMMIT"])
+        release.start()
+        database = Database(f"sqlite:///{path}")
+        database.open()
+        with database.reading() as connection:
+            assert connection.execute(text("PRAGMA journal_mode")).scalar() == "wal"
+        database.close()
+        release.join()
+        other.close()
+
+    def test_a_file_that_is_never_free_is_given_up(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(database_module, "PATIENCE", 0.1)
+        other = sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        database = Database(f"sqlite:///{tmp_path}/ledger.db")
+        with pytest.raises(LedgerAway, match="locked"):
+            database.open()
+        database.close()
+        other.close()
 
     def test_a_ledger_of_a_newer_version_is_refused(self, database: Database) -> None:
         with database.writing() as connection:

@@ -12,6 +12,9 @@
 import { spawn } from "node:child_process";
 import { createServer } from "node:http";
 import { createServer as listen } from "node:net";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
 import { chromium } from "playwright-core";
@@ -29,8 +32,9 @@ const freePort = () =>
     });
   });
 const children = [];
+const folder = mkdtempSync(join(tmpdir(), "tidegate-bench-")); // for its ledger
 async function start(port, path, environ, ...command) {
-  const child = spawn(PROGRAM, [...command, "--port", String(port)], { stdio: "ignore", env: { ...process.env, ...environ } });
+  const child = spawn(PROGRAM, [...command, "--port", String(port)], { stdio: "ignore", env: { ...process.env, XDG_DATA_HOME: folder, ...environ } });
   children.push(child);
   for (let tries = 0; tries < 300; tries++) {
     if (await fetch(`http://127.0.0.1:${port}${path}`).then(({ ok }) => ok, () => false)) return;
@@ -187,5 +191,8 @@ try {
 } finally {
   await browser.close();
   server.close();
+  const gone = children.map((child) => new Promise((done) => child.on("exit", done)));
   for (const child of children) child.kill("SIGTERM");
+  await Promise.all(gone);
+  rmSync(folder, { recursive: true, force: true });
 }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.resources import files
@@ -182,8 +183,8 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     # We begin transactions ourselves: the driver's own way begins them late and never for reads.
     connection.isolation_level = None
     cursor = connection.cursor()
+    _write_ahead(cursor)
     for pragma in (
-        "journal_mode = WAL",
         # With WAL, a crash of the process loses nothing, and one of the machine at most the last commits.
         "synchronous = NORMAL",
         "temp_store = MEMORY",
@@ -192,6 +193,20 @@ def _prepare_sqlite(connection: sqlite3.Connection, _: object) -> None:
     ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _write_ahead(cursor: sqlite3.Cursor) -> None:
+    """Have the file keep a write-ahead log. SQLite does not wait for others here, whatever its time-out says: when
+    several processes open a new file at once, it refuses all but one of them."""
+    until = time.monotonic() + PATIENCE
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY or time.monotonic() > until:
+                raise
+            time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

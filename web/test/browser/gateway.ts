@@ -1,9 +1,17 @@
 /** The gateway with its simulated models, as a process of its own on a free port of the loopback. */
 import { spawn, type ChildProcess } from "node:child_process";
+import { mkdtempSync, rmSync } from "node:fs";
 import { createServer, type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { afterAll } from "vitest";
 
 const PROGRAM = process.env.TIDEGATE ?? fileURLToPath(new URL("../../../.venv/bin/tidegate", import.meta.url));
+
+/** Gateways of one file of tests keep their ledger and certificates here, and not in the folder of whoever runs them. */
+const FOLDER = mkdtempSync(join(tmpdir(), "tidegate-tests-"));
+afterAll(() => rmSync(FOLDER, { recursive: true, force: true }));
 
 export async function freePort(): Promise<number> {
   const server = createServer();
@@ -26,7 +34,10 @@ export interface Gateway {
 export async function gateway(port?: number, ...args: string[]): Promise<Gateway> {
   const at = port ?? (await freePort());
   let log = "";
-  const child: ChildProcess = spawn(PROGRAM, ["serve", "--port", String(at), ...args], { stdio: ["ignore", "ignore", "pipe"] });
+  const child: ChildProcess = spawn(PROGRAM, ["serve", "--port", String(at), ...args], {
+    stdio: ["ignore", "ignore", "pipe"],
+    env: { ...process.env, XDG_DATA_HOME: FOLDER },
+  });
   child.stderr?.on("data", (data: Buffer) => (log += data.toString()));
   const tls = args.includes("--tls-dev");
   if (tls) process.env.NODE_TLS_REJECT_UNAUTHORIZED = "0"; // of a process that speaks to this gateway only

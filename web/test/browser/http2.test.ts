@@ -1,7 +1,5 @@
 /** A hundred streams of one page on one connection: HTTP/2 behind TLS, as a browser speaks it. */
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { readFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import type { Browser, Page } from "playwright-core";
 import { launch } from "./chromium.ts";
@@ -10,7 +8,6 @@ import { gateway, type Gateway } from "./gateway.ts";
 let browser: Browser;
 let gate: Gateway;
 let page: Page;
-let folder: string;
 
 /** Streams that have begun to answer. */
 async function streaming(): Promise<number> {
@@ -19,8 +16,6 @@ async function streaming(): Promise<number> {
 }
 
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "tidegate-http2-"));
-  process.env.XDG_DATA_HOME = folder;
   gate = await gateway(undefined, "--tls-dev");
   browser = await launch();
   const context = await browser.newContext({ ignoreHTTPSErrors: true });
@@ -31,7 +26,6 @@ beforeAll(async () => {
 afterAll(async () => {
   await browser?.close();
   await gate?.stop();
-  rmSync(folder, { recursive: true, force: true });
 });
 
 /** How many connections to the gateway are open on this machine. */
