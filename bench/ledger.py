@@ -35,6 +35,7 @@ from tidegate.ledger.options import LedgerOptions
 from tidegate.policy.budgets import Budget
 from tidegate.policy.keys import Principal
 from tidegate.policy.meters import Quota
+from tidegate.relay.ids import new_id
 
 SUSTAINED = 50_000
 """Rows of the measurement of speed: ten seconds at what it must reach."""
@@ -67,7 +68,7 @@ class Line:
 
 def leg(number: int, rand: random.Random, ended: float) -> Ended:
     """The end of a stream that nobody has had."""
-    stream_id = f"{rand.getrandbits(128):032x}"
+    stream_id = new_id(now=ended)
     output = rand.randrange(1, 800)
     return Ended(
         legs=[

@@ -18,6 +18,7 @@ from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.errors import InvalidRequest, Overloaded
 from tidegate.policy.keys import ANONYMOUS, Principal, hash_key, new_key
 from tidegate.policy.options import AuthOptions, StaticKey
+from tidegate.relay.ids import new_id
 from tidegate.server.gateway import Gateway
 from tidegate.server.openapi import document
 from tidegate.server.options import GatewayOptions
@@ -154,7 +155,7 @@ class Several:
 
     def opened(self, at: int, who: str, created: float) -> str:
         relay = self.gateways[at].relay
-        stream = opened(relay.registry, relay._new_id(), Principal(who))
+        stream = opened(relay.registry, new_id(relay._tag), Principal(who))
         stream.accepted_at = created
         return stream.id
 

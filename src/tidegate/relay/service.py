@@ -24,6 +24,7 @@ from tidegate.relay.call import CallStream
 from tidegate.relay.downstream import Downstream
 from tidegate.relay.endings import Framing
 from tidegate.relay.headers import forwarded, forwarded_call
+from tidegate.relay.ids import new_id
 from tidegate.relay.models import ModelList
 from tidegate.relay.options import StreamOptions
 from tidegate.relay.output import Headers
@@ -59,7 +60,7 @@ class Relay:
 
     :param hook: told of every stream that opens and of its end.
     :param max_streams: live streams at most.
-    :param tag: hexadecimal digits that the id of every stream begins with; the rest of its 32 is random.
+    :param tag: hexadecimal digits that the id of every stream begins with.
     """
 
     def __init__(
@@ -184,7 +185,7 @@ class Relay:
         :param hits: what was found in the prompt: how often, by rule and action.
         :param plan: what the answer is checked for; ``None``: nothing.
         """
-        stream_id = self._new_id()
+        stream_id = new_id(self._tag)
         hits = {} if hits is None else hits
         stream = Stream(
             stream_id=stream_id,
@@ -229,7 +230,7 @@ class Relay:
         if request.once:
             options = replace(options, retry_attempts=0)
         stream = CallStream(
-            stream_id=self._new_id(),
+            stream_id=new_id(self._tag),
             client=who.id,
             request=request,
             framing=Framing.RAW,
@@ -244,9 +245,6 @@ class Relay:
         routes = self.router.candidates(request.model, random.random) if request.model else [Route(upstream, "", 0, 1)]
         self._open(stream, routes, options, forwarded_call(headers))
         return stream
-
-    def _new_id(self) -> str:
-        return self._tag + os.urandom(16 - len(self._tag) // 2).hex()
 
     def _open(
         self, stream: Stream, routes: Sequence[Route], options: StreamOptions, headers: Sequence[tuple[bytes, bytes]]

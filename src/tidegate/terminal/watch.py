@@ -191,7 +191,7 @@ class _Watch:
         except TidegateError as error:
             self._board.message = f"{action.what}: {error.message}"
         else:
-            self._board.message = f"{action.what}: {action.stream[:8]} is {stream['reason'] or stream['state']}"
+            self._board.message = f"{action.what}: {action.stream[-8:]} is {stream['reason'] or stream['state']}"
             self._board.ended(stream)
         self._draw()
 

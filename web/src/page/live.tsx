@@ -107,7 +107,7 @@ class StreamRow extends Component<{ row: Row; live: boolean; several: boolean }>
 
   override render() {
     const { row, live, several } = this.props;
-    const short = row.id.slice(0, 8);
+    const short = row.id.slice(-8);
     return (
       <tr>
         <td>{short}</td><td>{row.client}</td><td>{row.model}</td><td>{row.upstream ?? "–"}</td>{several && <td>{row.replica ?? "–"}</td>}
