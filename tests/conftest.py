@@ -41,12 +41,13 @@ def collector() -> Iterator[None]:
 
 
 class OneByOne(LoadScopeScheduling):  # type: ignore[misc] # xdist has no types
-    """Every test goes to whoever is free, but those of the packaging to one, which builds and installs once. They come
-    first. (``--dist loadgroup`` would say the same, but xdist 3.8 does not find its groups with pytest 9.2.)"""
+    """Every test goes to whoever is free, but those of the packaging to one, which builds and installs once, and those
+    of several gateways to one, which starts them once. They come first. (``--dist loadgroup`` would say the same, but
+    xdist 3.8 does not find its groups with pytest 9.2.)"""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
-        return file if file.endswith("test_packaging.py") else nodeid
+        return file if file.endswith(("test_packaging.py", "e2e/test_fleet.py")) else nodeid
 
 
 @pytest.hookimpl(optionalhook=True)

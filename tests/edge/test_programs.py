@@ -36,6 +36,34 @@ def test_a_gateway_that_is_not_there_costs_nobody_a_request(program: str, path: 
     run(case())
 
 
+def test_a_gateway_that_is_slow_to_say_that_it_is_ready_is_not_taken_out(tmp_path: Path) -> None:
+    """For HAProxy, an answer that takes longer than the time between two checks was none."""
+
+    async def slowly(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+            if head.startswith(b"GET /readyz"):
+                asked.set()
+                await asyncio.sleep(1.3)
+            writer.write(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+        except asyncio.IncompleteReadError:
+            pass  # HAProxy has ended
+        finally:
+            writer.close()
+
+    asked = asyncio.Event()
+
+    async def case() -> None:
+        server = await asyncio.start_server(slowly, "127.0.0.1", 0)
+        async with server, running("haproxy", server.sockets[0].getsockname()[1], tmp_path) as port:
+            for _ in range(3):
+                await asked.wait()
+                asked.clear()
+            assert (await ask(port, "/healthz", None, method="GET")).status == 200
+
+    run(case())
+
+
 def question(model: str) -> dict[str, object]:
     return {"model": model, "stream": True, "messages": [{"role": "user", "content": "Why?"}]}
 

@@ -21,6 +21,7 @@ defaults
     timeout client {site.timeout}s
     timeout server {site.timeout}s            # longer than heartbeat and answer
     timeout http-keep-alive {IDLE}s
+    timeout check 5s              # a gateway that has much to do is not gone
     option http-no-delay          # a token leaves when it comes: without it, 100 ms later
     option abortonclose           # a reader that leaves while the model thinks stops the model
     option forwardfor
