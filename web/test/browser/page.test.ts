@@ -186,7 +186,7 @@ test("what safety rules found is drawn by rule, and never what it was", async ()
 });
 
 test("of 500 live streams only the rows near the window are in the document, and all can be scrolled to", async () => {
-  const rows = Array.from({ length: 500 }, (_, at) => ({ id: `${String(at).padStart(8, "0")}x`, client: "c", model: "m", upstream: "u", state: "streaming", duration: at, tokens: at, ttft: 0.1, tpot: 0.01, paused: false }));
+  const rows = Array.from({ length: 500 }, (_, at) => ({ id: String(at).padStart(32, "0"), client: "c", model: "m", upstream: "u", state: "streaming", duration: at, tokens: at, ttft: 0.1, tpot: 0.01, paused: false }));
   const body = `event: streams\ndata: ${JSON.stringify({ live: 500, streams: rows })}\n\n`;
   await page.route("**/v1/streams/events", (route) => route.fulfill({ contentType: "text/event-stream", body }));
   // The body ends at once: what it said is shown until the next try.
