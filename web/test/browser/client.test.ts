@@ -258,6 +258,26 @@ test("abort, cancelled iteration, and a closed tab reach the server", async () =
   console.log(`tab closed → server's connection closed: ${(closed.at(-1) as number) - left} ms`);
 });
 
+test("a page that goes ends its streams first, and reports then", async () => {
+  const page = await blank();
+  const order = await page.evaluate(async () => {
+    const said: string[] = [];
+    globalThis.Worker = class extends Worker {
+      override postMessage(call: { request?: object }): void {
+        if (!call.request) said.push("abort");
+        super.postMessage(call);
+      }
+    };
+    navigator.sendBeacon = () => said.push("report") > 0;
+    const stream = new library.LLMStreamClient({ endpoint: "/api/v1/chat/stream" }).stream({ model: "sim/prose?ttft=0&tps=30", messages: [{ role: "user", content: "x" }] });
+    while (stream.state !== "streaming") await new Promise((wake) => setTimeout(wake, 10));
+    dispatchEvent(new Event("pagehide"));
+    return [...said, (await stream.result).end];
+  });
+  expect(order).toEqual(["abort", "report", "cancelled"]);
+  await page.close();
+});
+
 test("on HTTP/1.1 the fifth stream of an origin waits, with its place, also in another tab", async () => {
   const context = await browser.newContext();
   const one = await context.newPage();
