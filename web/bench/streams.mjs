@@ -1,7 +1,10 @@
 /**
  * `node streams.mjs [--save]`: the client library in Chromium, before a running gateway and a simulated model server.
  *
- * abort   from the page's cancel to the model server's seeing it, p50 and p99 of 100; the same for 20 tabs that are closed
+ * abort   from the page's cancel to the model server's seeing it, p50 and p99 of 100
+ * left    the same for 20 tabs that are closed, and 20 that go to another page, half a second after their first token
+ *         (before that the browser is still busy starting the next tab's process). In turns with them, a page of a plain
+ *         `fetch`, without the library: how soon the browser by itself lets go of a connection here
  * many    20 streams of 1,000 tokens/s each in one page, read in its worker, their texts added up by the page and counted
  *         once a frame: share of the main thread's CPU, and of the idle page (painting text is the other benchmark's)
  * paint   from a first delta's arrival in the page to the frame in which it has been painted, 40 answers
@@ -92,8 +95,8 @@ async function measureAborts() {
   const page = await open();
   const times = [];
   for (let round = 1; round <= 100; round++) {
-    const at = await page.evaluate(async (endpoint) => {
-      const stream = new library.LLMStreamClient({ endpoint }).stream({ model: "sim/prose?ttft=0&tps=200&tokens=100000", messages: [{ role: "user", content: "x" }], max_tokens: 100000 });
+    const at = await page.evaluate(async ({ endpoint, ask }) => {
+      const stream = new library.LLMStreamClient({ endpoint }).stream(ask);
       let left = 5;
       for await (const event of stream) {
         if (event.type !== "text" || --left) continue;
@@ -101,23 +104,48 @@ async function measureAborts() {
         stream.cancel();
         return now;
       }
-    }, `http://127.0.0.1:${gateway}/v1/chat/completions`);
+    }, { endpoint: `http://127.0.0.1:${gateway}/v1/chat/completions`, ask: ASK });
     times.push((await abortedAt(round)) - at);
   }
   await page.close();
-  const tabs = [];
-  for (let round = 1; round <= 20; round++) {
-    const tab = await open();
-    await tab.evaluate(async (endpoint) => {
-      const stream = new library.LLMStreamClient({ endpoint }).stream({ model: "sim/prose?ttft=0&tps=200&tokens=100000", messages: [{ role: "user", content: "x" }], max_tokens: 100000 });
-      globalThis.first = new Promise((seen) => void (async () => { for await (const event of stream) if (event.type === "text") seen(); })().catch(() => {}));
-      await globalThis.first;
-    }, `http://127.0.0.1:${gateway}/v1/chat/completions`);
-    const at = performance.timeOrigin + performance.now();
-    await tab.close();
-    tabs.push((await abortedAt(100 + round)) - at);
+  return times;
+}
+
+const ASK = { model: "sim/prose?ttft=0&tps=200&tokens=100000", messages: [{ role: "user", content: "x" }], max_tokens: 100000 };
+/** In the page: a stream is being read once these resolve. */
+const READ = {
+  library: async ({ endpoint, ask }) => {
+    const stream = new library.LLMStreamClient({ endpoint }).stream(ask);
+    await new Promise((seen) => void (async () => { for await (const event of stream) if (event.type === "text") seen(); })().catch(() => {}));
+  },
+  fetch: async ({ endpoint, ask }) => {
+    const response = await fetch(endpoint, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...ask, stream: true }) });
+    const reader = response.body.getReader();
+    await reader.read();
+    void (async () => { while (!(await reader.read()).done); })().catch(() => {});
+  },
+};
+const LEAVE = { closed: (page) => page.close(), navigated: (page) => page.goto("about:blank") };
+
+/** Of each way to leave and to read: milliseconds until the model server's side was closed. */
+async function measureLeaving() {
+  const found = { closed: { library: [], fetch: [] }, navigated: { library: [], fetch: [] } };
+  let count = (await aborts()).length;
+  for (let round = 0; round < 20; round++) {
+    for (const [way, leave] of Object.entries(LEAVE)) {
+      for (const [reader, read] of Object.entries(READ)) {
+        const page = await open();
+        await page.evaluate(read, { endpoint: `http://127.0.0.1:${gateway}/v1/chat/completions`, ask: ASK });
+        await wait(500);
+        const at = performance.timeOrigin + performance.now();
+        const left = leave(page);
+        found[way][reader].push((await abortedAt(++count)) - at);
+        await left;
+        if (!page.isClosed()) await page.close();
+      }
+    }
   }
-  return { times, tabs };
+  return found;
 }
 
 async function measureMany() {
@@ -176,18 +204,22 @@ async function measurePaint() {
 }
 
 try {
-  const { times, tabs } = await measureAborts();
+  const times = await measureAborts();
+  const left = await measureLeaving();
   const { idle, busy, characters } = await measureMany();
   const painted = await measurePaint();
   const both = (values) => `${quantile(values, 0.5).toFixed(1)} / ${quantile(values, 0.99).toFixed(1)} ms`;
   const found = table(["figure", "measured", "must", "aim"], [
     ["cancel → model server, p50 / p99 of 100", both(times), "≤ 25 ms", ""],
-    ["tab closed → model server, p50 / p99 of 20", both(tabs), "≤ 80 ms", ""],
+    ["tab closed → model server, p50 / p99 of 20", both(left.closed.library), "≤ 80 ms", ""],
+    ["… of a plain fetch, without the library", both(left.closed.fetch), "", ""],
+    ["another page → model server, p50 / p99 of 20", both(left.navigated.library), "", ""],
+    ["… of a plain fetch", both(left.navigated.fetch), "", ""],
     [`20 streams, ${Math.round(characters)} characters/s: share of the main thread (idle ${(idle * 100).toFixed(1)} %)`, `${(busy * 100).toFixed(1)} %`, "≤ 20 %", "≤ 10 %"],
     ["first delta here → painted, p50 / p99 of 40", both(painted), "≤ 33 ms", "1 frame"],
   ]);
   console.log(`\n## The client library before a gateway\n\n${found}`);
-  if (process.argv.includes("--save")) save("web-client", "The client library before a gateway", found, { times, tabs, idle, busy, characters, painted });
+  if (process.argv.includes("--save")) save("web-client", "The client library before a gateway", found, { times, left, idle, busy, characters, painted });
 } finally {
   await browser.close();
   server.close();

@@ -124,6 +124,7 @@ export class LLMStream implements AsyncIterable<StreamEvent> {
 
   readonly #cancelled = (): void => this.cancel();
   readonly #left = (): void => {
+    this.#abort.abort(); // before the report: the worker that has to hear of it is about to go too
     this.#report("left");
     this.cancel();
   };

@@ -114,6 +114,26 @@ test.each(["vanilla", "react"])("the %s example shows an answer, and stops one",
   await page.close();
 });
 
+test("settled blocks are painted by themselves, the growing one is not, and a header with a z-index stays above them", async () => {
+  const page = await browser.newPage();
+  await page.goto(`${origin}/vanilla.html?model=sim/markdown%3Fttft=0%26tps=2000`);
+  await page.getByRole("button", { name: "Send" }).click();
+  await page.waitForFunction(() => /^stop, /.test(document.querySelector("[role=status]")?.textContent ?? ""));
+  const found = await page.evaluate(() => {
+    const blocks = [...document.querySelectorAll(".tg-markdown > *")];
+    const header = document.body.appendChild(document.createElement("header"));
+    header.style.cssText = "position: fixed; inset: 0; z-index: 1";
+    blocks[0]!.scrollIntoView();
+    const { x, y } = blocks[0]!.getBoundingClientRect();
+    return { isolated: blocks.map((block) => getComputedStyle(block).isolation), above: document.elementFromPoint(x + 4, y + 4) === header };
+  });
+  expect(found.isolated.length).toBeGreaterThan(3);
+  expect(found.isolated.pop()).toBe("auto");
+  expect(new Set(found.isolated)).toEqual(new Set(["isolate"]));
+  expect(found.above).toBe(true);
+  await page.close();
+});
+
 test("a tab that nobody sees has no frames, and its answer is whole when somebody looks", async () => {
   const page = await browser.newPage();
   await page.addInitScript(() => {
@@ -256,6 +276,26 @@ test("abort, cancelled iteration, and a closed tab reach the server", async () =
   await page.close();
   await expect.poll(() => closed.length, { interval: 5 }).toBe(16);
   console.log(`tab closed → server's connection closed: ${(closed.at(-1) as number) - left} ms`);
+});
+
+test("a page that goes ends its streams first, and reports then", async () => {
+  const page = await blank();
+  const order = await page.evaluate(async () => {
+    const said: string[] = [];
+    globalThis.Worker = class extends Worker {
+      override postMessage(call: { request?: object }): void {
+        if (!call.request) said.push("abort");
+        super.postMessage(call);
+      }
+    };
+    navigator.sendBeacon = () => said.push("report") > 0;
+    const stream = new library.LLMStreamClient({ endpoint: "/api/v1/chat/stream" }).stream({ model: "sim/prose?ttft=0&tps=30", messages: [{ role: "user", content: "x" }] });
+    while (stream.state !== "streaming") await new Promise((wake) => setTimeout(wake, 10));
+    dispatchEvent(new Event("pagehide"));
+    return [...said, (await stream.result).end];
+  });
+  expect(order).toEqual(["abort", "report", "cancelled"]);
+  await page.close();
 });
 
 test("on HTTP/1.1 the fifth stream of an origin waits, with its place, also in another tab", async () => {
