@@ -17,6 +17,9 @@ const SEGMENT = 20;
 const ITEMS = 32;
 /** Rows from which on a table's columns keep the widths that they have. */
 const FIXED = 24;
+/** Rows of one table, once its columns are fixed: a layout looks at each row of the table that grows. An even number, for
+ * looks that alternate. */
+const ROWS = 100;
 /** Characters of a growing paragraph that are parsed again each frame, at least. */
 const SETTLE = 400;
 
@@ -228,7 +231,7 @@ export class Painter {
   }
 
   #table(child: Block, slot: Slot): void {
-    const [table, head] = [slot.body, slot.body.children[0] as HTMLElement];
+    const [box, table, head] = [slot.el, slot.body, slot.body.children[0] as HTMLElement];
     const count = child.children.length;
     if (slot.frozen !== child.start || slot.text !== child.align.join()) slot.settled = 0;
     slot.frozen = child.start;
@@ -236,16 +239,22 @@ export class Painter {
     for (let place = slot.settled; place < count; place++) {
       const row = child.children[place] as Block;
       let kid = slot.kids[place];
+      const made = !kid;
       if (!kid) {
         const el = document.createElement("tr");
         slot.kids[place] = kid = new Slot("tr", el, el);
-        (place ? bodyOf(table, place - 1) : head).append(el);
+        (place ? bodyOf(box, place - 1) : head).append(el);
       }
       this.#row(child, row, kid, place ? "td" : "th");
+      if (made && box.hasAttribute("role")) tell(kid.el);
       if (row.done && place === slot.settled) slot.settled++;
     }
     for (const kid of slot.kids.splice(count)) kid.el.remove();
-    while (table.lastChild !== head && !table.lastChild?.firstChild) table.lastChild?.remove();
+    for (let last = box.lastElementChild; last && !last.lastElementChild?.firstChild; last = box.lastElementChild) {
+      if (last !== table) last.remove();
+      else if (table.lastElementChild !== head) table.lastElementChild?.remove();
+      else break;
+    }
     if (count > FIXED && !table.style.tableLayout) fixColumns(table, head);
   }
 
@@ -276,11 +285,50 @@ function fixColumns(table: HTMLElement, head: HTMLElement): void {
   table.style.tableLayout = "fixed";
 }
 
-/** The body that the row belongs to: like code, rows stand in segments that a new row does not lay out again. */
-function bodyOf(table: HTMLElement, row: number): Element {
-  const place = 1 + Math.floor(row / SEGMENT);
-  while (table.children.length <= place) table.append(document.createElement("tbody"));
-  return table.children[place] as Element;
+/** Where the next row goes, its number being `row`. */
+function bodyOf(box: HTMLElement, row: number): Element {
+  let table = box.lastElementChild as HTMLElement;
+  if (row && row % ROWS === 0 && table.style.tableLayout && table.offsetWidth) table = continued(box);
+  const last = table.lastElementChild;
+  if (last?.localName === "tbody") return last;
+  const body = document.createElement("tbody");
+  table.append(body);
+  if (box.hasAttribute("role")) tell(table);
+  return body;
+}
+
+/** One more table with the columns of the first, for further rows. Who has them read out hears one table all the same. */
+function continued(box: HTMLElement): HTMLElement {
+  const first = box.firstElementChild as HTMLElement;
+  const cells = [...(first.firstElementChild?.firstElementChild?.children ?? [])] as HTMLElement[];
+  const table = first.cloneNode(false) as HTMLElement;
+  const columns = document.createElement("colgroup");
+  for (const cell of cells) {
+    const column = document.createElement("col");
+    column.style.width = `${cell.getBoundingClientRect().width}px`;
+    columns.append(column);
+  }
+  table.style.width = `${first.getBoundingClientRect().width}px`;
+  const look = getComputedStyle(cells[0] as HTMLElement);
+  // The last line of one and the first of the next are one line.
+  if (look.borderCollapse === "collapse") table.style.marginBlockStart = `-${look.borderBlockEndWidth}`;
+  table.append(columns);
+  box.append(table);
+  if (!box.hasAttribute("role")) {
+    box.setAttribute("role", "table");
+    for (const each of box.children) tell(each);
+  }
+  return table;
+}
+
+const ROLES: Record<string, string> = { table: "none", thead: "rowgroup", tbody: "rowgroup", tr: "row", th: "columnheader", td: "cell" };
+
+/** Say what the parts of a table are, which stands in several. */
+function tell(part: Element): void {
+  const role = ROLES[part.localName];
+  if (!role) return;
+  part.setAttribute("role", role);
+  for (const child of part.children) tell(child);
 }
 
 /** Where the next item of a list goes, its number being `place`. Who has it read out hears one list all the same. */

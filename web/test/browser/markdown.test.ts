@@ -67,6 +67,44 @@ test("a long list is laid out in parts, and is one list, numbered on, for who he
   expect(broken).toEqual([]);
 });
 
+test("a long table is laid out in parts, in line with one another, and is one table for who hears it", async () => {
+  const rows = Array.from({ length: 250 }, (_, at) => `| ${at} | cell *${at}* | ${"some more text ".repeat(1 + (at % 3))} |\n`);
+  await page.evaluate(() => {
+    const looks = new CSSStyleSheet();
+    looks.replaceSync("main { inline-size: 600px } main table { border-collapse: collapse } main th, main td { border: 1px solid; padding: 4px }");
+    document.adoptedStyleSheets.push(looks);
+  });
+  await page.evaluate((given) => api.show(given, 40), `| a | b | c |\n|---|---|---|\n${rows.join("")}`);
+  const found = await page.evaluate(() => {
+    const lines = [...document.querySelectorAll("main tr")];
+    const edges = (line: Element | undefined): number[] => [...(line?.children ?? [])].map((cell) => cell.getBoundingClientRect().left);
+    const gaps = lines.slice(1).map((line, at) => line.getBoundingClientRect().top - (lines[at] as Element).getBoundingClientRect().bottom);
+    const apart = lines.flatMap((line) => edges(line).map((left, at) => Math.abs(left - (edges(lines[0])[at] as number))));
+    return { tables: document.querySelectorAll("main table").length, rows: lines.length, apart: Math.max(...apart), gaps: [...new Set(gaps.map((gap) => Math.round(gap * 2) / 2))], text: lines.map((line) => line.firstChild?.textContent) };
+  });
+  expect(found.tables).toBe(3);
+  expect(found.rows).toBe(251);
+  expect(found.apart).toBeLessThan(0.6);
+  expect(found.gaps).toEqual([0]);
+  expect(found.text).toEqual(["a", ...rows.map((_, at) => String(at))]);
+  const heard = await page.locator("main").ariaSnapshot();
+  expect(heard.match(/- table\b/g)).toHaveLength(1);
+  expect(heard.match(/- row /g)).toHaveLength(251);
+  expect(heard.match(/- columnheader/g)).toHaveLength(3);
+  expect(heard.match(/- cell/g)).toHaveLength(750);
+  const broken = await page.evaluate(`${AXE}; axe.run("main", { runOnly: ["wcag2a", "wcag2aa"] }).then(({ violations }) => violations.map(({ id }) => id))`);
+  expect(broken).toEqual([]);
+  await page.evaluate(() => document.adoptedStyleSheets.pop());
+});
+
+test("a long table that nobody can see is one", async () => {
+  const rows = Array.from({ length: 250 }, (_, at) => `| ${at} |\n`);
+  await page.evaluate(() => ((document.querySelector("main") as HTMLElement).hidden = true));
+  await page.evaluate((given) => api.show(given, 40), `| a |\n|---|\n${rows.join("")}`);
+  expect(await page.evaluate(() => [document.querySelectorAll("main table").length, document.querySelectorAll("main tr").length])).toEqual([1, 251]);
+  await page.evaluate(() => ((document.querySelector("main") as HTMLElement).hidden = false));
+});
+
 test("and of tricky documents", async () => {
   for (const text of TRICKY) {
     const result = await page.evaluate((each) => api.prefixes(each), text);
