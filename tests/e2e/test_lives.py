@@ -1,4 +1,4 @@
-"""Ten thousand random lives through real sockets: any answer or fault, any framing, either face, any reader.
+"""Ten thousand random lives through real sockets: any answer or fault, any framing, any face, any reader.
 
 Whatever happens in between, afterwards nothing is left (task, socket, timer, place in the pool, slot in the registry,
 generation of the model), each stream has exactly one record, and the record agrees with what the reader saw and with
@@ -18,6 +18,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -25,7 +26,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.fakes.gateway import Rig, gateway, run, simulator_options, until, upstream
+from tests.fakes.gateway import HTTP2, Rig, gateway, run, simulator_options, until, upstream
 from tests.fakes.loop import timers_left
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.ledger.database import Database
@@ -47,6 +48,7 @@ LIVES = 10
 """Of one worker: 20 seeds of 50 workers with 10 lives each are ten thousand."""
 
 SSE, OWN = "/v1/chat/completions", "/api/v1/chat/stream"
+FACES = {"fast": True, "plain": False, "http2": HTTP2}
 SUCCESS = {"stop", "length", "tool_calls"}
 
 ANSWERING = ["default", "prose", "emoji", "cjk", "rtl", "tools", "reasoning", "refusal", "strawberry", "usage-beside"]
@@ -89,7 +91,7 @@ class Life:
     model: str
     path: str
     framing: str
-    fast: bool
+    face: str
     does: str
     after: int
     """Bytes of the body that it reads before it does so; 0: before the head."""
@@ -103,8 +105,7 @@ class Life:
     error: dict[str, Any] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        face = "fast" if self.fast else "plain"
-        return f"{self.name}: {self.model} {self.framing} {face}, {self.does} after {self.after}; saw {self.saw}"
+        return f"{self.name}: {self.model} {self.framing} {self.face}, {self.does} after {self.after}; saw {self.saw}"
 
 
 def life_of(seed: int, number: int) -> Life:
@@ -131,7 +132,7 @@ def life_of(seed: int, number: int) -> Life:
         model=f"sim/{asked}{'&' if '?' in asked else '?'}{options}&seed={number}",
         path=rand.choice((SSE, OWN)) if framing == "ndjson" else SSE,
         framing=framing,
-        fast=rand.random() < 0.6,
+        face=rand.choices(tuple(FACES), (45, 35, 20))[0],
         does=does,
         after=rand.choice((0, 0, 1, 200, 1000, 3000)),
         pause=rand.choice((0.0, 0.0, 0.002, 0.02, 0.08)),
@@ -223,7 +224,8 @@ async def _leave(life: Life, reader: Reader) -> None:
         await reader.close()
     else:
         reader.half_close()
-        await reader.stream.read()  # whatever was on its way, until the gateway closes
+        if life.face != "http2":  # where the connection stays
+            await reader.stream.read()  # whatever was on its way, until the gateway closes
         await reader.close()
 
 
@@ -355,7 +357,7 @@ def _uncounted(life: Life) -> int:
 
 
 async def play(seed: int, lives: list[Life]) -> None:
-    """All lives of one seed, on two gateways in front of one model server."""
+    """All lives of one seed, on a gateway for each face in front of one model server."""
     simulator = Simulator(simulator_options(tokens=TOKENS, jitter=0.5, seed=seed))
     await simulator.start()
     try:
@@ -378,39 +380,42 @@ async def between(simulator: Simulator, seed: int, lives: list[Life], folder: st
     ledger = LedgerOptions(url=f"sqlite:///{folder}/tidegate.db", spool=f"{folder}/spool")
     # Half of them are counted, and never reach a limit: every place that was taken has to come back.
     sections = {"limits": LimitOptions(rpm=10**9, tpm=10**12, concurrent=10**9)} if seed % 2 else {}
-    async with (
-        gateway(up, fast=True, server=server, ledger=ledger, sections=sections, **options) as fast,
-        gateway(up, fast=False, server=server, ledger=ledger, sections=sections, **options) as plain,
-    ):
+    async with AsyncExitStack() as stack:
+        gates: dict[str, Rig] = {}
+        for face, fast in FACES.items():
+            gates[face] = await stack.enter_async_context(
+                gateway(up, fast=fast, server=server, ledger=ledger, sections=sections, **options)
+            )
 
         async def work(worker: int) -> None:
-            kept: dict[bool, Reader] = {}
+            kept: dict[str, Reader] = {}
             for number in range(worker * LIVES, (worker + 1) * LIVES):
                 life = life_of(seed, number)
                 lives.append(life)
-                before = None if life.does == "naps" else kept.pop(life.fast, None)
-                after = await live(life, fast if life.fast else plain, before)
+                before = None if life.does == "naps" else kept.pop(life.face, None)
+                after = await live(life, gates[life.face], before)
                 if after is not None:
-                    if life.fast in kept:
-                        await kept[life.fast].close()
-                    kept[life.fast] = after
+                    if life.face in kept:
+                        await kept[life.face].close()
+                    kept[life.face] = after
             for reader in kept.values():
                 await reader.close()
 
         async with asyncio.TaskGroup() as workers:
             for worker in range(WORKERS):
                 workers.create_task(work(worker))
-        for gate in (fast, plain):
+        for gate in gates.values():
             await until(lambda gate=gate: not len(gate.gateway.relay.registry))  # type: ignore[misc]
             (client,) = gate.gateway.relay._clients.values()
             await until(lambda client=client: client.open_connections == client.idle_connections)  # type: ignore[misc]
             assert client._pool.waiting == 0, "somebody waits for a place that nobody uses"
         await until(lambda: simulator.stats()["running"] == 0)
-    for gate in (fast, plain):
+    for gate in gates.values():
         assert all(client.open_connections == 0 for client in gate.gateway.relay._clients.values())
     await until(lambda: not simulator.connections)
-    judge(lives, fast.records + plain.records, list(simulator.truths))
-    audit(lives, fast.records + plain.records, list(simulator.truths), ledger)
+    records = [record for gate in gates.values() for record in gate.records]
+    judge(lives, records, list(simulator.truths))
+    audit(lives, records, list(simulator.truths), ledger)
 
 
 def judge(lives: list[Life], records: list[StreamRecord], truths: list[Truth]) -> None:

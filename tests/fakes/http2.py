@@ -6,6 +6,7 @@ import asyncio
 import ssl
 import tempfile
 from collections import deque
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, StreamReset
-from h2.exceptions import ProtocolError
+from h2.exceptions import ProtocolError, StreamClosedError
 from h2.settings import SettingCodes
 
 from tests.fakes.reader import Reader
@@ -168,7 +169,8 @@ class Http2Reader(Reader):
 
     def half_close(self) -> None:
         """What HTTP/2 has in its place: the stream is cancelled, and the connection stays."""
-        self.h2.reset_stream(self.number, ErrorCodes.CANCEL)
+        with suppress(StreamClosedError):  # the answer has ended, and nobody has read that yet
+            self.h2.reset_stream(self.number, ErrorCodes.CANCEL)
         self._flush()
 
     async def close(self) -> None:
