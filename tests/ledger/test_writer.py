@@ -67,7 +67,12 @@ def assert_whole(database: Database, count: int) -> None:
 
 @pytest.mark.parametrize(("written", "seconds"), [(0, 1.0), (10, 2.0), (40, 5.0), (499, 5.0), (500, 1.0)])
 def test_transactions_gather_rows_while_there_are_some_and_not_hundreds(written: int, seconds: float) -> None:
-    assert module._pause(written) == seconds
+    assert module._pause(written, LedgerOptions().lease) == seconds
+
+
+@pytest.mark.parametrize("written", [0, 10, 40, 499, 500])
+def test_a_short_lease_does_not_run_out_between_two_transactions(written: int) -> None:
+    assert module._pause(written, 1.0) == pytest.approx(1 / 3)
 
 
 def test_what_is_put_is_written_and_nothing_is_left(database: Database, tmp_path: Path) -> None:

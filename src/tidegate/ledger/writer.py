@@ -220,7 +220,7 @@ class Writer:
                 self._drained.wait(max(0.0, next_write - time.monotonic()))
                 written = self._write_pending()
                 now = time.monotonic()
-                next_write = now + _pause(written)
+                next_write = now + _pause(written, self._options.lease)
                 if now >= next_duty:
                     next_duty = now + self._options.lease / 3
                     self._renew()
@@ -388,12 +388,13 @@ class Writer:
             _log.error(event, **fields)
 
 
-def _pause(written: int) -> float:
+def _pause(written: int, lease: float) -> float:
     """Seconds until the next transaction, after one of so many entries: the pages of a database's indexes are written
-    as a whole, so two hundred rows cost little more than forty.
+    as a whole, so two hundred rows cost little more than forty. Never so long that the lease runs out meanwhile.
     """
     shortest, longest = TOGETHER
-    return shortest if written >= _MANY else min(longest, shortest + written / 10)
+    wanted = shortest if written >= _MANY else min(longest, shortest + written / 10)
+    return min(wanted, lease / 3)
 
 
 def _place(error: BaseException) -> str:
