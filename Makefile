@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-PYTHON ?= python3
+export PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
@@ -15,10 +15,11 @@ help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer: make PYTHON=python3.11 …" >&2; exit 1; }
-	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || scripts/debian-packages python3-venv
-	@echo "Setting up $(VENV) (a minute or two the first time)"
-	@$(PYTHON) -m venv $(VENV)
+	@python=$${PYTHON:-$$(scripts/python)} && \
+	{ $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer: make PYTHON=python3.11 …" >&2; exit 1; } } && \
+	{ $$python -c 'import venv, ensurepip' 2>/dev/null || scripts/debian-packages python3-venv; } && \
+	echo "Setting up $(VENV) (a minute or two the first time)" && \
+	$$python -m venv $(VENV)
 	@$(PIP) -U 'pip>=25.1'
 	@$(PIP) -e '.[server,terminal]' --group dev --group docs
 	@touch $@
