@@ -15,6 +15,7 @@ from tests.fakes.gateway import simulator_options, until
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.errors import ConfigError
 from tidegate.policy.options import AuthOptions
+from tidegate.server import run as run_module
 from tidegate.server.app import create_app
 from tidegate.server.options import GatewayOptions, ServerOptions
 from tidegate.server.run import GatewayServer, run, serve
@@ -145,6 +146,12 @@ def test_without_a_live_stream_a_signal_ends_it_at_once() -> None:
         await served.ended()
 
     on_loop(case)
+
+
+def test_its_end_waits_for_no_tick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It need not wake up only to see whether it is over."""
+    monkeypatch.setattr(run_module, "TICK", 3600.0)
+    test_without_a_live_stream_a_signal_ends_it_at_once()
 
 
 def test_hangup_reads_everything_again_and_keeps_the_background_model() -> None:

@@ -13,7 +13,7 @@ import signal
 import socket
 import ssl
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.util import find_spec
@@ -42,6 +42,9 @@ BACKLOG: Final = 4096
 
 GOODBYE: Final = 5
 """Seconds that connections have to take their last bytes once no stream is left."""
+
+TICK: Final = 1.0
+"""Seconds between two looks at the clock: for the answers' ``date``."""
 
 Background = Callable[[], AbstractAsyncContextManager[UpstreamOptions]]
 Result = TypeVar("Result")
@@ -154,6 +157,7 @@ class GatewayServer(uvicorn.Server):
         reload: Callable[[], GatewayOptions] | None = None,
     ) -> None:
         certificates = Certificates(options.server) if options.server.tls_cert else None
+        self._over = asyncio.Event()
         super().__init__(
             _Config(
                 app,
@@ -179,6 +183,16 @@ class GatewayServer(uvicorn.Server):
         self._reload = reload
         self._draining: asyncio.Task[None] | None = None
 
+    @property
+    def should_exit(self) -> bool:
+        """As uvicorn sets and reads it; here somebody may wait for it."""
+        return self._over.is_set()
+
+    @should_exit.setter
+    def should_exit(self, over: bool) -> None:
+        if over:
+            self._over.set()
+
     def http1(self, options: ServerOptions) -> type[HttpToolsProtocol]:
         """The protocol of a connection that speaks HTTP/1.1."""
         return (protocol_class() if options.fast_path else None) or HttpToolsProtocol
@@ -197,6 +211,12 @@ class GatewayServer(uvicorn.Server):
         gc.set_threshold(20_000, 20, 20)
         if self._on_ready is not None:
             self._on_ready(self.url)
+
+    async def main_loop(self) -> None:
+        """uvicorn's looks ten times a second whether it is over; to be woken for that costs more than to be told."""
+        while not await self.on_tick(0):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._over.wait(), TICK)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         await super().shutdown(sockets=sockets)
