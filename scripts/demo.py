@@ -12,8 +12,10 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 PROMPT = "Explain in four sentences why the sea rises and falls twice a day."
 START_TIMEOUT = 90.0
@@ -33,11 +35,40 @@ def port() -> int:
         return 8080
 
 
-def wait_ready(server: subprocess.Popen[bytes], where: int) -> None:
+class Log:
+    """What the gateway logs, passed on between two lines of ours and never in the middle of an answer."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        self._source = source
+        self._free = threading.Event()
+        self._free.set()
+        self._thread = threading.Thread(target=self._pass_on, daemon=True)
+        self._thread.start()
+
+    def _pass_on(self) -> None:
+        for line in self._source:
+            self._free.wait()
+            sys.stderr.buffer.write(line)
+            sys.stderr.buffer.flush()
+
+    def __enter__(self) -> None:
+        """From here on it waits."""
+        self._free.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._free.set()
+
+    def finish(self) -> None:
+        """The gateway has ended: what it said last."""
+        self._thread.join(5)
+
+
+def wait_ready(server: subprocess.Popen[bytes], log: Log, where: int) -> None:
     """Until it answers; ends the demo when it does not."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if server.poll() is not None:
+            log.finish()
             sys.exit(f"The gateway stopped with code {server.returncode}; what it said stands above.")
         try:
             connection = http.client.HTTPConnection("127.0.0.1", where, timeout=2)
@@ -91,10 +122,16 @@ def stream(where: int) -> None:
 def main() -> int:
     where = port()
     program = Path(sys.executable).with_name("tidegate")
-    server = subprocess.Popen([program, "serve", "--local", "--port", str(where)])
+    shape = {"TIDEGATE_SERVER__LOG_FORMAT": "console"} if sys.stderr.isatty() else {}
+    server = subprocess.Popen(
+        [program, "serve", "--local", "--port", str(where)], stderr=subprocess.PIPE, env={**shape, **os.environ}
+    )
+    assert server.stderr is not None
+    log = Log(server.stderr)
     try:
-        wait_ready(server, where)
-        stream(where)
+        wait_ready(server, log, where)
+        with log:
+            stream(where)
         if os.environ.get("DEMO_ONCE"):
             return 0
         print(f"\nThe gateway is running. The page: http://127.0.0.1:{where}/   Stop it with Ctrl-C.\n", flush=True)
@@ -108,6 +145,7 @@ def main() -> int:
                 server.wait(10)
             except subprocess.TimeoutExpired:
                 server.kill()
+        log.finish()
 
 
 if __name__ == "__main__":
