@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO
 
 PROMPT = "Explain in four sentences why the sea rises and falls twice a day."
 START_TIMEOUT = 90.0
@@ -38,7 +38,7 @@ def port() -> int:
 class Log:
     """What the gateway logs, passed on between two lines of ours and never in the middle of an answer."""
 
-    def __init__(self, source: BinaryIO) -> None:
+    def __init__(self, source: IO[bytes]) -> None:
         self._source = source
         self._free = threading.Event()
         self._free.set()
