@@ -12,6 +12,7 @@ from tidegate.errors import Cancelled, StreamNotFound
 from tidegate.policy.keys import Principal
 from tidegate.relay.registry import Registry, record_of
 from tidegate.relay.stream import Stream
+from tidegate.wire.chat_request import ChatRequest, parse_chat_request
 
 ANN, BOB, ADMIN = Principal("ann"), Principal("bob"), Principal("root", admin=True)
 
@@ -121,6 +122,22 @@ def test_the_record_of_a_live_stream_is_what_is_known_so_far() -> None:
         stream.on_gone()
         record = record_of(stream)
         assert (record.reason, record.status) == ("client_cancel", 499)
+
+    on_loop(case)
+
+
+def test_records_share_the_words_that_each_request_brings_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    def asked() -> ChatRequest:
+        return parse_chat_request(b'{"model":"some-model","messages":[{"role":"user","content":"x"}]}')
+
+    def case(registry: Registry) -> None:
+        records = []
+        for name in ("one", "two"):
+            monkeypatch.setattr(live, "REQUEST", asked())
+            records.append(record_of(opened(registry, name)))
+        assert records[0].model == "some-model"
+        assert records[0].model is records[1].model
+        assert asked().model is not asked().model
 
     on_loop(case)
 

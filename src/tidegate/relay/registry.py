@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict, deque
 from collections.abc import Iterator
 from itertools import islice
+from sys import intern
 from time import monotonic
 from typing import Any, Final
 
@@ -172,21 +173,24 @@ def _rounded(seconds: float | None) -> float | None:
 
 
 def record_of(stream: Stream) -> StreamRecord:
-    """The telemetry record of a stream: final once it has settled, what is known so far before that."""
+    """The telemetry record of a stream: final once it has settled, what is known so far before that.
+
+    Records are kept by the thousand and say the same few words, which every request brings anew: one copy is enough.
+    """
     stream.count()
-    timing, life = stream.timing, stream.life
+    timing, life, finish = stream.timing, stream.life, stream.answer.finish_reason
     ended = life.reason is not None
     return StreamRecord(
         stream_id=stream.id,
         client=stream.client,
-        model=stream.request.model,
-        served_model=stream.model,
+        model=intern(stream.request.model),
+        served_model=intern(stream.model),
         upstream=stream.upstream,
         framing=stream.framing.value,
         operation=stream.request.operation,
         status=stream.status or (499 if ended else 0),
         reason=life.reason.value if life.reason is not None else "",
-        finish_reason=stream.answer.finish_reason,
+        finish_reason=None if finish is None else intern(finish),
         accepted_at=stream.accepted_at,
         duration=timing.duration(monotonic()),
         queue_time=timing.queue,
