@@ -1,5 +1,4 @@
 .DEFAULT_GOAL := help
-export PYTHON ?=
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
@@ -15,7 +14,7 @@ help: ## show this
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
-	@python=$${PYTHON:-$$(scripts/python)} && \
+	@python=$(or $(PYTHON),$$(scripts/python)) && \
 	{ $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Tidegate needs Python 3.11 or newer: make PYTHON=python3.11 …" >&2; exit 1; } } && \
 	{ $$python -c 'import venv, ensurepip' 2>/dev/null || scripts/debian-packages python3-venv; } && \
 	echo "Setting up $(VENV) (a minute or two the first time)" && \

@@ -63,12 +63,11 @@ class Log:
         self._thread.join(5)
 
 
-def wait_ready(server: subprocess.Popen[bytes], log: Log, where: int) -> None:
+def wait_ready(server: subprocess.Popen[bytes], where: int) -> None:
     """Until it answers; ends the demo when it does not."""
     deadline = time.monotonic() + START_TIMEOUT
     while time.monotonic() < deadline:
         if server.poll() is not None:
-            log.finish()
             sys.exit(f"The gateway stopped with code {server.returncode}; what it said stands above.")
         try:
             connection = http.client.HTTPConnection("127.0.0.1", where, timeout=2)
@@ -129,7 +128,7 @@ def main() -> int:
     assert server.stderr is not None
     log = Log(server.stderr)
     try:
-        wait_ready(server, log, where)
+        wait_ready(server, where)
         with log:
             stream(where)
         if os.environ.get("DEMO_ONCE"):

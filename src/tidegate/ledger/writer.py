@@ -36,6 +36,9 @@ TOGETHER: Final = (1.0, 5.0)
 one goes at once. Seconds.
 """
 
+RENEWALS: Final = 3
+"""Signs of life in the time of one lease."""
+
 _MANY: Final = 500
 """Entries of one transaction to which more would hardly be cheaper."""
 
@@ -222,7 +225,7 @@ class Writer:
                 now = time.monotonic()
                 next_write = now + _pause(written, self._options.lease)
                 if now >= next_duty:
-                    next_duty = now + self._options.lease / 3
+                    next_duty = now + self._options.lease / RENEWALS
                     self._renew()
                     self._take_over()
                 if now >= next_texts:
@@ -394,7 +397,7 @@ def _pause(written: int, lease: float) -> float:
     """
     shortest, longest = TOGETHER
     wanted = shortest if written >= _MANY else min(longest, shortest + written / 10)
-    return min(wanted, lease / 3)
+    return min(wanted, lease / RENEWALS)
 
 
 def _place(error: BaseException) -> str:
