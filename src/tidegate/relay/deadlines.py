@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 from tidegate.relay.lifecycle import State
 from tidegate.relay.options import StreamOptions
 
-__all__ = ["Alarm", "Due", "Waits", "next_due"]
+__all__ = ["LATE", "Alarm", "Due", "Waits", "next_due"]
 
 
 LATE: Final = 0.05

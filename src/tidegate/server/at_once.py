@@ -6,10 +6,12 @@ import asyncio
 import math
 from collections.abc import Coroutine
 from enum import Enum
+from time import monotonic
 from typing import Any, Final, Protocol
 
 import structlog
 
+from tidegate.relay.deadlines import LATE
 from tidegate.relay.downstream import Downstream, Reader
 
 __all__ = ["EXTENSION", "AtOnce", "Awaited", "CoroutineSend", "Later", "OwnConnection", "OwnDownstream", "ran"]
@@ -119,16 +121,24 @@ class Awaited:
         """Send no more of them, so that the reader can see that they are missing."""
         raise NotImplementedError
 
-    def _wait_for(self, before: float = math.inf) -> None:
+    def _wait_for(self, before: float = math.inf, due: float = math.inf) -> None:
         """Give up on a reader who has taken nothing for ``stall_timeout`` of what is left of a response that has ended.
 
         :param before: unsent bytes at the last look.
+        :param due: when this look was to be. One that comes too late tells more of this process than of the reader
+            (:data:`tidegate.relay.deadlines.LATE`), and is taken once more.
         """
-        unsent = self._unsent()
-        if unsent and unsent < before:
-            asyncio.get_running_loop().call_later(self._stall, self._wait_for, unsent)
-        elif unsent:
+        unsent, now = self._unsent(), monotonic()
+        if not unsent:
+            return
+        if unsent < before:
+            wait, due = self._stall, now + self._stall
+        elif now - due > LATE:
+            wait, due = LATE, math.inf
+        else:
             self._give_up()
+            return
+        asyncio.get_running_loop().call_later(wait, self._wait_for, unsent, due)
 
     def _is_over(self) -> None:
         self.reader = None
