@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.fakes.postgres import Postgres
+from tidegate.ledger import glance as glances
 from tidegate.ledger.database import Database, LedgerAway
 from tidegate.ledger.glance import Glance
 from tidegate.ledger.keys import KeyRow, KeyStore
+from tidegate.ledger.tables import keys
 
 
 def test_it_is_the_version_at_every_moment(database: Database) -> None:
@@ -72,3 +77,74 @@ def test_a_postgresql_that_was_restarted_is_asked_again(postgres: Postgres) -> N
     assert glance.version() == before
     glance.close()
     database.close()
+
+
+def test_nothing_is_asked_of_sqlite_while_nobody_commits(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    store = KeyStore(database)
+    glance = Glance(database, store)
+    assert [glance.version(), glance.version()] == [0, 0]
+    asked: list[str] = []
+    glance._connection.set_trace_callback(asked.append)
+    assert [glance.version() for _ in range(100)] == [0] * 100
+    assert asked == []
+    store.create(KeyRow(id="key-1", name="x"), "d", actor="cli")
+    assert glance.version() == 1
+    assert asked[0] == "PRAGMA data_version"
+    glance.close()
+    database.close()
+
+
+def test_a_rolled_back_transaction_and_a_reader_change_nothing(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    store = KeyStore(database)
+    glance = Glance(database, store)
+    with suppress(LookupError), database.writing() as connection:
+        connection.execute(keys.delete())
+        raise LookupError
+    store.all()
+    assert [glance.version(), glance.version()] == [0, 0]
+    glance.close()
+    database.close()
+
+
+def test_the_locks_of_a_connection_outlive_a_glance_at_the_same_file(tmp_path: Path) -> None:
+    """SQLite's locks are the process's: had a file been closed, another process would take the database for unused."""
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    glance = Glance(database, KeyStore(database))
+    glance.version()
+    glance.close()
+    again = Glance(database, KeyStore(database))
+    assert again.version() == 0
+    again.close()
+    with database.reading() as connection:
+        connection.exec_driver_sql("SELECT count(*) FROM keys").all()
+        locks = Path("/proc/locks").read_text().splitlines()
+        inode = (tmp_path / "x.db-shm").stat().st_ino
+        held = [line for line in locks if f":{inode} " in line and f" {os.getpid()} " in line]
+        assert held, "nobody holds the index of the log"
+    database.close()
+
+
+def test_a_file_system_without_a_shared_index_is_asked_every_time(tmp_path: Path, monkeypatch: Any) -> None:
+    monkeypatch.setattr(glances, "_index_of", lambda _: None)
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    store = KeyStore(database)
+    glance = Glance(database, store)
+    for number in range(1, 4):
+        store.create(KeyRow(id=f"key-{number}", name="x"), f"d{number}", actor="cli")
+        assert glance.version() == number == glance.version()
+    glance.close()
+    database.close()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 95])
+def test_what_is_not_an_index_is_not_looked_at(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "x.db-shm"
+    if content is not None:
+        path.write_bytes(content)
+    assert glances._index_of(str(path)) is None
