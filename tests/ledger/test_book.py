@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import event, func, select
 
 from tests.ledger.rows import begun, ended, leg_row
 from tidegate.ledger import book
@@ -52,6 +52,29 @@ def test_whatever_is_entered_again_is_there_once(database: Database) -> None:
     enter(database, ended(1))
     assert [reason for _, reason in reasons(database)] == ["stop"] * 3
     assert count(database, audit) == 3
+    assert_whole(database)
+
+
+def test_a_begin_that_is_beside_its_end_is_neither_written_nor_looked_for(database: Database) -> None:
+    enter(database, begun(2), begun(3), careful=False)
+    asked: list[tuple[str, str]] = []
+
+    def note(_: object, __: object, statement: str, parameters: object, *___: object) -> None:
+        if "begins" in statement:
+            asked.append((statement.split()[0], str(parameters)))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    enter(database, begun(1), ended(1), ended(2), careful=False)
+    ((verb, which),) = asked
+    assert verb == "DELETE"
+    assert ended(2).stream_id in which
+    assert ended(1).stream_id not in which
+    asked.clear()
+    enter(database, begun(4), ended(4), careful=False)
+    assert asked == []
+    enter(database, begun(5), ended(5))
+    assert [verb for verb, _ in asked] == ["DELETE"], "with care, it may be there already"
+    assert count(database, begins) == 1
     assert_whole(database)
 
 

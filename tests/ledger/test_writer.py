@@ -23,6 +23,7 @@ from tidegate.ledger import writer as module
 from tidegate.ledger.database import Database
 from tidegate.ledger.entries import GATEWAY_CRASH, Item
 from tidegate.ledger.options import LedgerOptions
+from tidegate.ledger.spool import Spool
 from tidegate.ledger.tables import begins, instances, legs
 from tidegate.ledger.verify import verify
 from tidegate.ledger.writer import Writer
@@ -320,3 +321,27 @@ class TestKilled:
             until(lambda: len(streams(database)) == 10)
             there.kill()
             self.assert_closed(database)
+
+
+def test_an_end_whose_begin_was_written_already_when_the_spool_failed_leaves_no_begin(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction was committed, and what it was made of could not be taken out of the spool."""
+    monkeypatch.setattr(module, "RETRY", (0.05, 0.1))
+    forget = Spool.forget
+    failed: list[int] = []
+
+    def failing(spool: Spool, rows: int) -> None:
+        if not failed:
+            failed.append(rows)
+            raise OSError(28, "No space left on device")
+        forget(spool, rows)
+
+    monkeypatch.setattr(Spool, "forget", failing)
+    with writing(database, tmp_path / "spool") as writer:
+        writer.put(always(begun(1)))
+        until(lambda: bool(failed))
+        writer.put(always(ended(1)))
+    with database.reading() as connection:
+        assert connection.execute(select(begins)).all() == []
+    assert_whole(database, 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 from decimal import Decimal
 from pathlib import Path
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from tests.fakes.gateway import gateway, run, simulator_options, until, upstream
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.events import Usage
+from tidegate.ledger import writer
 from tidegate.ledger.database import Database
 from tidegate.ledger.options import LedgerOptions
 from tidegate.ledger.tables import begins, legs, seen, texts
@@ -20,6 +22,7 @@ from tidegate.policy.options import PriceOptions
 from tidegate.policy.prices import Prices
 from tidegate.relay import accounts
 from tidegate.relay.accounts import Spent, Tally
+from tidegate.relay.stream import Stream
 from tidegate.simulator.server import Simulator
 
 SSE = "/v1/chat/completions"
@@ -180,3 +183,61 @@ def test_the_tally_counts_by_model_and_does_not_grow_for_ever(monkeypatch: pytes
     assert tally.unpriced == {"a": 1}
     assert tally.tokens[("a", "output", False)] == 2
     assert tally.tokens[("a", "output", True)] == 1
+
+
+def test_the_book_does_not_keep_a_stream_whose_tokens_were_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What waits for the ledger's thread holds what a row says, not what carried the stream."""
+    monkeypatch.setattr(writer, "GATHER", 3600.0)
+    options = LedgerOptions(url=f"sqlite:///{tmp_path}/tidegate.db", spool=f"{tmp_path}/spool")
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url), ledger=options) as gate:
+            relay, ledger = gate.gateway.relay, gate.gateway.ledger
+            assert ledger is not None
+            assert relay.accounts is not None
+            for _ in range(3):
+                await ask(gate.port, SSE, question("sim/default"))
+            await until(lambda: not len(relay.registry))
+            assert len(ledger.writer._queue) == 6
+            assert relay.accounts._fresh == {}
+            gc.collect()
+            assert [each for each in gc.get_objects() if isinstance(each, Stream)] == []
+        await simulator.close()
+
+    run(case())
+    database = Database(options.url)
+    with database.reading() as connection:
+        assert len(connection.execute(select(legs)).all()) == 3
+    database.close()
+
+
+def test_a_stream_that_is_live_when_the_book_is_written_is_begun_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(writer, "GATHER", 0.01)
+    options = LedgerOptions(url=f"sqlite:///{tmp_path}/tidegate.db", spool=f"{tmp_path}/spool")
+
+    async def case() -> None:
+        simulator = Simulator(simulator_options())
+        await simulator.start()
+        async with gateway(upstream(simulator.url), ledger=options) as gate:
+            reader = await Reader.connect(gate.port)
+            reader.send(request_bytes(SSE, json.dumps(question("sim/stall")).encode()))
+            database = Database(options.url)
+
+            def begun() -> list[Any]:
+                with database.reading() as connection:
+                    return list(connection.execute(select(begins)).all())
+
+            await until(lambda: bool(begun()))
+            ((row),) = begun()
+            assert (row.model, row.framing, row.key_id) == ("sim/stall", "sse", "anonymous")
+            database.close()
+            await reader.close()
+        await simulator.close()
+
+    run(case())

@@ -35,7 +35,10 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
     :param careful: some may be there already: look. Without it, one that is there is an error.
     """
     ended = {item.stream_id: item for item in items if isinstance(item, Ended)}
-    begun = [item for item in items if isinstance(item, Begun) and item.stream_id not in ended]
+    begun = [item for item in items if isinstance(item, Begun)]
+    # Without care, what has its begin beside it has none in the database.
+    here = frozenset() if careful else {item.stream_id for item in begun if item.stream_id in ended}
+    begun = [item for item in begun if item.stream_id not in ended]
     reports = [msgspec.structs.astuple(item) for item in items if isinstance(item, Seen)]
     late: set[str] = set()
     if careful and ended:
@@ -57,7 +60,7 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
         kept = [_text(item) for item in ended.values() if item.prompt is not None]
         if kept:
             insert(connection, texts, kept, known=True)
-        drop(connection, begins.c.stream_id, list(ended))
+        drop(connection, begins.c.stream_id, [stream_id for stream_id in ended if stream_id not in here])
         append(connection, [_record(item, again=item.stream_id in late) for item in ended.values()], careful=careful)
     if reports:
         insert(connection, seen, reports, known=True)

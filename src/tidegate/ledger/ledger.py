@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import structlog
-from sqlalchemy import func, select
+from sqlalchemy import bindparam, func, select
 
 from tidegate.ledger import audit
 from tidegate.ledger.database import Database, LedgerAway
@@ -19,6 +19,13 @@ __all__ = ["Ledger"]
 
 _NANOS_PER_MICRO = 1000
 _HOUR = 3600
+
+# Made once: to put a statement together costs more than to ask it.
+_SPENT = select(func.coalesce(func.sum(totals.c.cost), 0)).where(
+    totals.c.dimension == bindparam("dimension"),
+    totals.c.value == bindparam("value"),
+    totals.c.hour >= bindparam("since"),
+)
 
 _log = structlog.get_logger()
 
@@ -68,11 +75,9 @@ class Ledger:
         :raises LedgerAway: the database does not answer.
         """
         dimension, value = ("key", key) if tag is None else ("tag", f"{tag[0]}={tag[1]}")
-        wanted = select(func.coalesce(func.sum(totals.c.cost), 0)).where(
-            totals.c.dimension == dimension, totals.c.value == value, totals.c.hour >= int(since // _HOUR)
-        )
+        asked = {"dimension": dimension, "value": value, "since": int(since // _HOUR)}
         with self.database.reading() as connection:
-            return Decimal(int(connection.execute(wanted).scalar_one())) / _NANOS_PER_MICRO
+            return Decimal(int(connection.execute(_SPENT, asked).scalar_one())) / _NANOS_PER_MICRO
 
     def close(self) -> None:
         """Write what is left and let go of the database."""

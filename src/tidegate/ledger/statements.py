@@ -33,6 +33,8 @@ def replace(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
 
 def delete(connection: Connection, column: Column[Any], values: Sequence[str]) -> None:
     """Delete the rows in which ``column`` is one of the values."""
+    if not values:
+        return
     if connection.dialect.name == "sqlite":
         some: Any = "".join(('["', '","'.join(values), '"]'))  # ids of ours: nothing in them needs an escape
         where = "IN (SELECT value FROM json_each(?))"

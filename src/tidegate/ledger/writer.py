@@ -1,7 +1,7 @@
 """From the event loop to the database, off the token path.
 
-What the loop pays for a stream is an ``append`` to a deque. One thread makes entries of what is there, four times a
-second, and puts them into the spool: from then on not even ``kill -9`` loses them. Another reads the spool and writes
+What the loop pays for a stream is an ``append`` to a deque. One thread makes entries of what is there, twice a second,
+and puts them into the spool: from then on not even ``kill -9`` loses them. Another reads the spool and writes
 to the database, for as long as it takes; what is written is taken out of the spool.
 """
 
@@ -28,8 +28,10 @@ from tidegate.ledger.spool import Spool, SpoolFull
 
 __all__ = ["Figures", "Writer"]
 
-GATHER: Final = 0.25
-"""Seconds for which entries gather before they go to the spool together: to wake up costs as much as an entry."""
+GATHER: Final = 0.5
+"""Seconds for which entries gather before they go to the spool together: to wake up costs as much as several entries,
+and a stream that has ended must be safe within one.
+"""
 
 TOGETHER: Final = (1.0, 5.0)
 """The shortest and the longest time between two transactions as long as there is always something to write; the first
@@ -233,6 +235,7 @@ class Writer:
                     self._forget_texts()
             except Exception as error:
                 # Whatever it is: this thread must not end before the process does.
+                self._careful = True
                 self._away(error)
                 pause = wait * (0.5 + random.random() / 2)  # noqa: S311 - not a secret
                 if self._closing.wait(pause):

@@ -18,6 +18,7 @@ from tidegate.ledger.tokens import TokenCounter
 from tidegate.policy.estimates import prompt_tokens
 from tidegate.policy.prices import Prices
 from tidegate.relay.endings import Framing, reason_of
+from tidegate.relay.leg import Tried
 from tidegate.relay.stream import Stream
 from tidegate.telemetry.record import StreamRecord
 from tidegate.wire.seen import Report, perceived_latency, reader_end
@@ -112,55 +113,61 @@ class Accounts:
         self._counter = counter or TokenCounter()
         self.store_text = store_text
         self.tally = Tally()
+        self._fresh: dict[str, tuple[str, object, str, str, float]] = {}
+        """Of live streams whose begin is not in the book yet, what it says."""
 
     def begun(self, stream: Stream) -> None:
         """A stream has begun."""
-        self._book.put(partial(self._begun, stream))
+        # The book never keeps the stream: to free one later, when it has gone cold, costs twice as much.
+        request = stream.request
+        self._fresh[stream.id] = stream.client, stream.tags, request.model, stream.framing._value_, stream.accepted_at
+        self._book.put(partial(self._begun, stream.id))
 
     def ended(self, stream: Stream, record: StreamRecord) -> None:
         """It has ended."""
-        self._book.put(partial(self._ended, stream, record))
+        self._fresh.pop(stream.id, None)  # the end says it all
+        usage = None if self.store_text else _told(stream, record)
+        if usage is None:
+            self._book.put(partial(self._counted, stream, record))
+        else:
+            self._book.put(partial(self._ended, record, usage, stream.tags, stream.tries))
 
     def seen(self, record: StreamRecord, report: Report) -> None:
         """The page of its reader has reported; after :meth:`ended`."""
         self._book.put(partial(_seen, record, report))
 
-    def _begun(self, stream: Stream) -> Begun | None:
-        if stream.settled:
-            return None  # the end says it all
-        return Begun(
-            stream_id=stream.id,
-            instance=self._book.instance,
-            key_id=stream.client,
-            tags=tags_json(stream.tags),
-            model=stream.request.model,
-            framing=stream.framing.value,
-            started_at=stream.accepted_at,
-        )
+    def _begun(self, stream_id: str) -> Begun | None:
+        fresh = self._fresh.pop(stream_id, None)
+        if fresh is None:
+            return None
+        client, tags, model, framing, accepted_at = fresh
+        return Begun(stream_id, self._book.instance, client, tags_json(tags), model, framing, accepted_at)
 
-    def _ended(self, stream: Stream, record: StreamRecord) -> Ended:
-        usage = self.usage(stream, record)
+    def _counted(self, stream: Stream, record: StreamRecord) -> Ended:
+        ended = self._ended(record, self.usage(stream, record), stream.tags, stream.tries)
+        return Ended(legs=ended.legs, **_texts(stream)) if self.store_text else ended
+
+    def _ended(self, record: StreamRecord, usage: Usage, tags: object, tries: tuple[Tried, ...]) -> Ended:
         cost = self.prices.cost(record.served_model, record.upstream, usage, record.accepted_at)
         self.tally.add(Spent(record.model, usage, cost))
-        ended = record.accepted_at + record.duration
-        tags, tries = tags_json(stream.tags), stream.tries
-        legs = [self._tried(stream, number, tags) for number in range(len(tries))]
+        shown = tags_json(tags)
+        legs = [self._tried(record, number, tried, shown) for number, tried in enumerate(tries)]
         number = len(legs)
         legs.append(
             LegRow(
-                id=f"{stream.id}/{number}",
-                stream_id=stream.id,
+                id=f"{record.stream_id}/{number}",
+                stream_id=record.stream_id,
                 leg=number,
                 final=1,
                 instance=self._book.instance,
-                key_id=stream.client,
-                tags=tags,
+                key_id=record.client,
+                tags=shown,
                 model=record.model,
                 served_model=clean(record.served_model) or "",
                 upstream=record.upstream,
                 framing=record.framing,
                 started_at=record.accepted_at + (tries[-1].ended if tries else 0.0),
-                ended_at=ended,
+                ended_at=record.accepted_at + record.duration,
                 ttft=record.ttft,
                 tpot=record.tpot,
                 prompt_tokens=usage.prompt_tokens,
@@ -168,7 +175,7 @@ class Accounts:
                 output_tokens=usage.output_tokens,
                 reasoning_tokens=usage.reasoning_tokens,
                 audio_tokens=usage.audio_prompt_tokens + usage.audio_output_tokens,
-                delivered=0 if stream.framing is Framing.JSON and record.status != 200 else record.tokens,
+                delivered=0 if record.framing == "json" and record.status != 200 else record.tokens,
                 estimated=int(usage.estimated),
                 cost=None if cost is None else round(cost * _NANOS),
                 reason=record.reason,
@@ -182,46 +189,34 @@ class Accounts:
                 validation=None if record.validation is None else msgspec.json.encode(record.validation).decode(),
             )
         )
-        return Ended(legs=legs, **self._texts(stream)) if self.store_text else Ended(legs=legs)
+        return Ended(legs=legs)
 
-    def _tried(self, stream: Stream, number: int, tags: str) -> LegRow:
+    def _tried(self, record: StreamRecord, number: int, tried: Tried, tags: str) -> LegRow:
         """A try before the one that counts."""
-        tried = stream.tries[number]
         return LegRow(
-            id=f"{stream.id}/{number}",
-            stream_id=stream.id,
+            id=f"{record.stream_id}/{number}",
+            stream_id=record.stream_id,
             leg=number,
             final=0,
             instance=self._book.instance,
-            key_id=stream.client,
+            key_id=record.client,
             tags=tags,
-            model=stream.request.model,
+            model=record.model,
             served_model=tried.model,
             upstream=tried.upstream,
-            framing=stream.framing.value,
-            started_at=stream.accepted_at + tried.started,
-            ended_at=stream.accepted_at + tried.ended,
+            framing=record.framing,
+            started_at=record.accepted_at + tried.started,
+            ended_at=record.accepted_at + tried.ended,
             reason=reason_of(tried.error).value,
             status=tried.error.status,
             error_code=clean(tried.error.code),
         )
 
-    def _texts(self, stream: Stream) -> dict[str, str]:
-        prompt = stream.request.body.decode("utf-8", "replace").replace("\x00", "")
-        return {"prompt": prompt, "answer": (stream.answer.text or "").replace("\x00", "")}
-
     def usage(self, stream: Stream, record: StreamRecord) -> Usage:
         """What a stream used: in the upstream's words, else as well as it can be told."""
-        told = record.usage
+        told = _told(stream, record)
         if told is not None:
-            if told.output_tokens >= record.tokens or stream.answer.complete:
-                return told
-            # It was told on the way, and there was more to come.
-            return msgspec.structs.replace(told, output_tokens=record.tokens, estimated=True)
-        if not record.tokens and (record.queue_time is None or record.reason in _UNSEEN):
-            return Usage()
-        if not record.tokens and stream.framing is Framing.RAW:
-            return Usage()  # a file, a picture: nothing in it is known to be tokens
+            return told
         prompt = self._prompt(stream)
         return Usage(prompt_tokens=prompt, output_tokens=self._output(stream, record, prompt), estimated=True)
 
@@ -246,6 +241,27 @@ class Accounts:
         # Its text is gone. The prompt's tell how many bytes a token has in this language.
         asked = len(stream.request.fields["messages"])
         return max(deltas, round(size * prompt / asked) if asked and prompt else round(size / 4))
+
+
+def _told(stream: Stream, record: StreamRecord) -> Usage | None:
+    """What a stream used, where nothing has to be counted for it."""
+    told = record.usage
+    if told is not None:
+        if told.output_tokens >= record.tokens or stream.answer.complete:
+            return told
+        # It was told on the way, and there was more to come.
+        return msgspec.structs.replace(told, output_tokens=record.tokens, estimated=True)
+    if record.tokens:
+        return None
+    if record.queue_time is None or record.reason in _UNSEEN:
+        return Usage()
+    # A file, a picture: nothing in it is known to be tokens.
+    return Usage() if stream.framing is Framing.RAW else None
+
+
+def _texts(stream: Stream) -> dict[str, str]:
+    prompt = stream.request.body.decode("utf-8", "replace").replace("\x00", "")
+    return {"prompt": prompt, "answer": (stream.answer.text or "").replace("\x00", "")}
 
 
 def _seen(record: StreamRecord, report: Report) -> Seen | None:

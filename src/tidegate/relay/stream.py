@@ -225,11 +225,6 @@ class Stream:
         return self._out.status
 
     @property
-    def settled(self) -> bool:
-        """Everything of it is over."""
-        return self._settled_once
-
-    @property
     def text_bytes(self) -> int:
         """About how many bytes of text have come, where the shape of the events tells; else 0."""
         return text_bytes(self._intake.lane, min(self.bytes_in, self.bytes_out) - self.answer.aside, self.answer.tokens)
@@ -239,7 +234,7 @@ class Stream:
     @property
     def ended(self) -> bool:
         """No further attempt makes sense."""
-        return self.life.ended or self._closing is not None or self._checking
+        return self.life.state is State.ENDED or self._closing is not None or self._checking
 
     def connect(self, upstream: str, model: str, redact: Redactor | None, tell: Told) -> None:
         """An attempt begins; ``tell`` is told its outcome, once."""
