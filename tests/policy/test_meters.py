@@ -89,3 +89,44 @@ def test_a_new_day_is_a_new_period() -> None:
     assert made.period("day", NOW + 1) is today
     assert made.period("day", NOW + 86_400).name != today.name
     assert made.period("total", NOW) is made.period("total", NOW + 10**9)
+
+
+def test_a_budgets_meter_is_good_for_a_second_of_its_period_and_its_quota() -> None:
+    made = Meters(LimitOptions())
+    quota, other = Quota(budget=Budget(5, "day")), Quota(budget=Budget(5, "day"))
+    spent = [0]
+
+    def known(*_: object) -> int:
+        spent[0] += 1
+        return spent[0]
+
+    assert made.recent_budget("k", quota, NOW) is None
+    first = made.budget("k", quota, NOW, known)
+    assert made.recent_budget("k", quota, NOW) is first is made.budget("k", quota, NOW + 0.9, known)
+    assert made.recent_budget("k", quota, NOW - 1) is None, "the clock was set back"
+    assert made.recent_budget("k", other, NOW) is None, "the key has changed"
+    assert made.recent_budget("j", quota, NOW) is None
+    again = made.budget("k", quota, NOW + 1, known)
+    assert first is not None
+    assert again is not None
+    assert (first.spent, again.spent) == (1, 2)
+
+
+def test_a_budgets_meter_is_never_good_for_another_day() -> None:
+    made = Meters(LimitOptions())
+    quota = Quota(budget=Budget(5, "day"))
+    midnight = float(made.period("day", NOW).end or 0)
+    today = made.budget("k", quota, midnight - 0.5, nothing)
+    tomorrow = made.budget("k", quota, midnight, nothing)
+    assert today is not None
+    assert tomorrow is not None
+    assert today.subject != tomorrow.subject
+    assert (today.resets, tomorrow.resets) == (500, 86_400_000)
+
+
+def test_the_meters_of_budgets_have_an_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(meters, "_REMEMBERED", 3)
+    made = Meters(LimitOptions())
+    for number in range(10):
+        made.budget(str(number), Quota(budget=Budget(5, "total")), NOW, nothing)
+    assert len(made._budgets) <= 3

@@ -33,6 +33,11 @@ def test_what_connection_names_stays_too_wherever_it_stands() -> None:
     assert forwarded(headers) == [*OURS, (b"x-end", b"1")]
 
 
+@pytest.mark.parametrize("value", [b"close", b"Keep-Alive", b"keep-alive, close", b"CLOSE", b""])
+def test_a_connection_that_names_no_header_keeps_none_back(value: bytes) -> None:
+    assert forwarded([(b"connection", value), (b"x-end", b"1")]) == [*OURS, (b"x-end", b"1")]
+
+
 def test_only_known_harmless_headers_come_back() -> None:
     head = ResponseHead(
         200,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tests.telemetry.records import record
 from tidegate.events import Usage
@@ -72,3 +74,36 @@ def test_after_a_stream_it_is_what_the_upstream_that_answered_takes() -> None:
     assert costs.of(record(served_model="big", upstream="first", model="fast"), usage) == 350_000
     assert costs.of(record(served_model="big", upstream="second"), usage) == 90_000
     assert costs.of(record(served_model="free", upstream="first"), usage) == 0
+
+
+MANY = st.integers(0, 2_000_000)
+RATES = st.decimals(0, 1000, places=4)
+USAGE = st.builds(Usage, MANY, MANY, *[st.sampled_from([0, 0, 7, 5000])] * 4)
+
+
+@given(RATES, RATES, st.none() | RATES, st.booleans(), USAGE)
+def test_it_is_what_the_ledger_makes_of_it(
+    prompt: Decimal, output: Decimal, cached: Decimal | None, dearer: bool, usage: Usage
+) -> None:
+    above = ((1000, Rates(input=prompt * 2, output=output * 2)),) if dearer else ()
+    rates = Rates(input=prompt, output=output, cached=cached, above=above)
+    costs = Costs(Prices((), lambda *_: rates), lambda: ROUTER)
+    assert abs(costs.of(record(served_model="big", upstream="x"), usage) - rates.cost(usage) * 1000) <= 1
+
+
+def test_what_was_paid_is_looked_up_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [6000.0]
+    monkeypatch.setattr("tidegate.server.costs.time.time", lambda: now[0])
+    asked: list[str] = []
+
+    def table(model: str, upstream: str, at: float | None) -> Rates:
+        asked.append(upstream)
+        return Rates(input=Decimal(len(asked)), output=Decimal(1))
+
+    costs = Costs(Prices((), table), lambda: ROUTER)
+    ended = record(served_model="big", upstream="first")
+    assert [costs.of(ended, Usage(1)) for _ in range(3)] == [1000] * 3
+    now[0] += 60
+    costs.expected("nowhere")
+    assert [costs.of(ended, Usage(1)) for _ in range(3)] == [2000] * 3
+    assert asked == ["first", "first"]

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final
+from typing import Final, NamedTuple
 
 __all__ = ["NANOS", "PERIODS", "Budget", "Period", "budget_of", "dollars", "period_of"]
 
@@ -29,8 +29,7 @@ class Budget:
         return f"{dollars(self.amount)}/{self.period}"
 
 
-@dataclass(frozen=True, slots=True)
-class Period:
+class Period(NamedTuple):
     """One day, week or month, or all time. Unix seconds; ``end`` is ``None`` when there is none."""
 
     name: str

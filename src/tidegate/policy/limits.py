@@ -16,12 +16,12 @@ The same decisions over Redis are :mod:`tidegate.shared`; both pass the same tes
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from tidegate.policy.grants import NO_END, Ask, Grant, Kind, Meter, OwnGrant, Plan, Standing
-from tidegate.policy.windows import GRAIN, SPAN, Purse, Window, bucket_of
+from tidegate.policy.windows import GRAIN, SPAN, Purse, Window, bucket_of, gone
 
 __all__ = ["NO_END", "Ask", "Grant", "Kind", "Limits", "Meter", "Refusal", "Standing"]
 
@@ -131,7 +131,10 @@ class Limits:
         for meter in plan.budgets:
             if self._purse(meter).used >= meter.limit:
                 return False
-        return budget is None or self._purse(budget).used < budget.limit
+        if budget is None:
+            return True
+        purse = self._purse(budget)
+        return purse.spent + purse.held < budget.limit
 
     def _refusal(self, meters: Sequence[Meter], ask: Ask, now: int) -> Refusal:
         refusals = [refusal for meter in meters if (refusal := self._refused(meter, ask, now)) is not None]
@@ -164,26 +167,36 @@ class Limits:
         """Windows have to be as of now."""
         grant = OwnGrant(plan, budget, ask)
         bucket = now // GRAIN
+        reset = gone(bucket) - now
         standings = []
-        least, tight = NO_END, None
-        for pair in plan.requests:
-            window, limit = pair
-            window.add(1, bucket)
+        least, tight = NO_END, 0
+        for window, limit in plan.requests:
+            # A bucket lasts a quarter of a second: nearly always, it is there.
+            if (last := window.last)[0] == bucket:
+                last[1] += 1
+                window.used += 1
+            else:
+                window.add(1, bucket)
             left = limit - window.used
             if left < least:
-                least, tight = left, pair
-        if tight is not None:
-            standings.append((_REQUESTS, Standing(tight[1], max(0, least), tight[0].reset(now))))
+                least, tight = left, limit
+        if least != NO_END:
+            standings.append((_REQUESTS, Standing(tight, max(0, least), reset)))
         wanted, counted = ask.prompt + ask.output, grant.counted
-        least, tight = NO_END, None
-        for pair in plan.tokens:
-            window, limit = pair
-            counted.append(window.add(wanted if wanted < limit else limit, bucket))
+        least = NO_END
+        for window, limit in plan.tokens:
+            amount = wanted if wanted < limit else limit
+            if (last := window.last)[0] == bucket:
+                last[1] += amount
+                window.used += amount
+            else:
+                last = window.add(amount, bucket)
+            counted.append(last)
             left = limit - window.used
             if left < least:
-                least, tight = left, pair
-        if tight is not None:
-            standings.append((_TOKENS, Standing(tight[1], max(0, least), tight[0].reset(now))))
+                least, tight = left, limit
+        if least != NO_END:
+            standings.append((_TOKENS, Standing(tight, max(0, least), reset)))
         grant.standings = tuple(standings)
         live = self._live
         for subject, _ in plan.streams:
@@ -199,7 +212,7 @@ class Limits:
 
     def _hold(self, meter: Meter, ask: Ask) -> int:
         purse = self._purse(meter)
-        amount = max(0, min(ask.cost(ask.output), meter.limit - purse.used))
+        amount = max(0, min(ask.cost(ask.output), meter.limit - purse.spent - purse.held))
         purse.held += amount
         return amount
 
@@ -252,7 +265,7 @@ class Limits:
         for meter, charged in zip(grant.meters, grant.charged, strict=True):
             kind = meter.kind
             if kind is _STREAMS:
-                self._leave(meter.subject)
+                self._leave(((meter.subject, meter.limit),))
             elif kind is _BUDGET:
                 self._spend(meter, charged, cost)
             elif kind is _TOKENS and tokens > charged:
@@ -271,8 +284,7 @@ class Limits:
             if unused > 0 and mark[0] >= window.oldest:
                 mark[1] -= unused
                 window.used -= unused
-        for subject, _ in plan.streams:
-            self._leave(subject)
+        self._leave(plan.streams)
         for meter, held in grant.money:
             self._spend(meter, held, cost)
 
@@ -286,12 +298,15 @@ class Limits:
         purse.held -= held
         purse.spent += cost
 
-    def _leave(self, subject: str) -> None:
-        left = self._live[subject] - 1
-        if left:
-            self._live[subject] = left
-        else:
-            del self._live[subject]
+    def _leave(self, streams: Iterable[tuple[str, int]]) -> None:
+        """One stream less of each subject; with its limit, which does not matter here."""
+        live = self._live
+        for subject, _ in streams:
+            left = live[subject] - 1
+            if left:
+                live[subject] = left
+            else:
+                del live[subject]
 
     def _window(self, meter: Meter) -> Window:
         windows = self._requests if meter.kind is _REQUESTS else self._tokens

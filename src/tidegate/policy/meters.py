@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from tidegate.policy.budgets import Budget, Period, period_of
@@ -16,6 +17,9 @@ __all__ = ["UNLIMITED", "Meters", "Quota", "subject_of_budget"]
 
 _REMEMBERED: Final = 4096
 """Pairs of key and model whose meters are remembered."""
+
+_AGAIN: Final = 1.0
+"""Seconds for which a budget's meter is good: what it says of other processes' spending is older than that anyway."""
 
 _BUDGET: Final = Kind.BUDGET
 
@@ -35,6 +39,7 @@ class Quota:
 UNLIMITED = Quota()
 
 
+@lru_cache(_REMEMBERED)
 def subject_of_budget(key_id: str, period: Period) -> str:
     """Whose money, and of when."""
     return f"key:{key_id}:{period.name}"
@@ -47,7 +52,7 @@ class Meters:
     five streams, not five to all of them.
     """
 
-    __slots__ = ("_gateway", "_known", "_models", "_periods", "_tags", "any")
+    __slots__ = ("_budgets", "_gateway", "_known", "_models", "_periods", "_tags", "any")
 
     def __init__(self, options: LimitOptions) -> None:
         self._gateway = _rates("gateway", options.rpm, options.tpm, options.concurrent)
@@ -55,6 +60,8 @@ class Meters:
         self._models = [(Names([rule.model]), rule) for rule in options.models]
         self._known: dict[tuple[str, str], tuple[Quota, Tags, tuple[Meter, ...]]] = {}
         self._periods: dict[str, Period] = {}
+        self._budgets: dict[str, tuple[Quota, float, float, Meter]] = {}
+        """By key: whose quota it is, from when until when the meter is good, and the meter."""
         self.any = bool(self._gateway or self._tags or self._models)
         """There is a limit that is not a key's."""
 
@@ -85,10 +92,23 @@ class Meters:
         budget = quota.budget
         if budget is None:
             return None
+        recent = self.recent_budget(key_id, quota, now)
+        if recent is not None:
+            return recent
         period = self.period(budget.period, now)
         subject = subject_of_budget(key_id, period)
         resets = None if period.end is None else max(1, int((period.end - now) * 1000))
-        return Meter(_BUDGET, subject, budget.amount, spent(subject, period), resets)
+        meter = Meter(_BUDGET, subject, budget.amount, spent(subject, period), resets)
+        if len(self._budgets) >= _REMEMBERED:
+            self._budgets.clear()
+        until = now + _AGAIN if period.end is None else min(now + _AGAIN, period.end)
+        self._budgets[key_id] = quota, now, until, meter
+        return meter
+
+    def recent_budget(self, key_id: str, quota: Quota, now: float) -> Meter | None:
+        """What :meth:`budget` has said of the key a moment ago, if it still holds."""
+        known = self._budgets.get(key_id)
+        return known[3] if known is not None and known[0] is quota and known[1] <= now < known[2] else None
 
     def period(self, kind: str, now: float) -> Period:
         """As :func:`tidegate.policy.budgets.period_of`, remembering the last one."""

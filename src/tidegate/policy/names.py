@@ -39,7 +39,7 @@ class Names:
 
     def covers(self, name: str) -> bool:
         """Either of the two."""
-        return self.exactly(name) or self.by_glob(name)
+        return name in self._exact or (self._globs is not None and self._globs.fullmatch(name) is not None)
 
 
 def _expression(pattern: str) -> str:

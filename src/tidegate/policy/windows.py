@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-__all__ = ["GRAIN", "MINUTE", "SPAN", "Purse", "Window", "bucket_of"]
+__all__ = ["GRAIN", "MINUTE", "SPAN", "Purse", "Window", "bucket_of", "gone"]
 
 MINUTE: Final = 60_000
 """Milliseconds."""
@@ -28,7 +28,7 @@ def bucket_of(now: int) -> int:
     return now // GRAIN
 
 
-def _gone(bucket: int) -> int:
+def gone(bucket: int) -> int:
     """The first moment at which a bucket no longer counts."""
     return (bucket + 1 + SPAN) * GRAIN
 
@@ -36,10 +36,12 @@ def _gone(bucket: int) -> int:
 class Window:
     """The last minute of one limit. Moments are milliseconds of one clock that never goes back."""
 
-    __slots__ = ("_marks", "oldest", "used")
+    __slots__ = ("_marks", "last", "oldest", "used")
 
     def __init__(self) -> None:
         self._marks: deque[list[int]] = deque()
+        self.last = [-1, 0]
+        """The newest bucket with what it counts. Whoever adds to it adds to :attr:`used` as well."""
         self.used = 0
         self.oldest = _NEVER
         """The first bucket that counts: there is something to forget when it is more than :data:`SPAN` ago."""
@@ -67,7 +69,7 @@ class Window:
                 return last
         else:
             self.oldest = bucket
-        last = [bucket, amount]
+        last = self.last = [bucket, amount]
         marks.append(last)
         return last
 
@@ -88,12 +90,12 @@ class Window:
         for bucket, counted in self._marks:
             over -= counted
             if over <= 0:
-                return _gone(bucket) - now
+                return gone(bucket) - now
         return MINUTE + GRAIN
 
     def reset(self, now: int) -> int:
         """Milliseconds until nothing counts any more."""
-        return max(0, _gone(self._marks[-1][0]) - now) if self._marks else 0
+        return max(0, gone(self._marks[-1][0]) - now) if self._marks else 0
 
 
 class Purse:

@@ -27,6 +27,9 @@ _HOP_BY_HOP: Final = frozenset(
 )
 """RFC 9110 §7.6.1; whatever ``connection`` names goes with them."""
 
+_PLAIN_CONNECTION: Final = frozenset({b"close", b"keep-alive", b"Close", b"Keep-Alive"})
+"""Values that name no header: all that most clients ever send."""
+
 _OURS: Final = frozenset(
     {b"accept", b"accept-encoding", b"content-encoding", b"content-length", b"content-type", b"expect", b"host"}
 )
@@ -73,8 +76,8 @@ def _forwarded(headers: Iterable[tuple[bytes, bytes]], passing: list[tuple[bytes
     for header in headers:
         if _may_pass(header[0]):
             passing.append(header)
-        elif header[0] == b"connection":
-            named.update(token.strip().lower() for token in header[1].split(b","))
+        elif header[0] == b"connection" and header[1] not in _PLAIN_CONNECTION:
+            named.update([token.strip().lower() for token in header[1].split(b",")])
     return passing if not named else [header for header in passing if header[0] not in named]
 
 

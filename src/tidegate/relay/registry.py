@@ -179,17 +179,17 @@ def record_of(stream: Stream) -> StreamRecord:
     """
     stream.count()
     timing, life, finish = stream.timing, stream.life, stream.answer.finish_reason
-    ended = life.reason is not None
+    reason = life.reason
     return StreamRecord(
         stream_id=stream.id,
         client=stream.client,
         model=intern(stream.request.model),
         served_model=intern(stream.model),
         upstream=stream.upstream,
-        framing=stream.framing.value,
+        framing=stream.framing._value_,  # as .value, without two calls
         operation=stream.request.operation,
-        status=stream.status or (499 if ended else 0),
-        reason=life.reason.value if life.reason is not None else "",
+        status=stream.status or (0 if reason is None else 499),
+        reason="" if reason is None else reason._value_,
         finish_reason=None if finish is None else intern(finish),
         accepted_at=stream.accepted_at,
         duration=timing.duration(monotonic()),

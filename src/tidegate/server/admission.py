@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from time import monotonic
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol, cast
 
@@ -111,7 +112,12 @@ class Admission:
         if self.shared is not None and self.concerns(who):
             return False
         budget = who.quota.budget
-        return budget is None or self.spending.fresh(who.id, self.meters.period(budget.period, time.time()))
+        if budget is None:
+            return True
+        now = time.time()
+        return self.meters.recent_budget(who.id, who.quota, now) is not None or self.spending.fresh(
+            who.id, self.meters.period(budget.period, now)
+        )
 
     def enter_at_once(self, who: Principal, request: Asking) -> Entry:
         """As :meth:`enter`, where :meth:`at_once` says so."""
@@ -350,9 +356,15 @@ def headers_of(standings: tuple[tuple[Kind, Standing], ...]) -> Headers:
         headers += (
             (limit, b"%d" % standing.limit),
             (remaining, b"%d" % standing.remaining),
-            (reset, duration(standing.reset).encode()),
+            (reset, _reset(standing.reset)),
         )
     return headers
+
+
+@lru_cache(1024)
+def _reset(ms: int) -> bytes:
+    # A minute and a part of a bucket, nearly always, since this request has just been counted.
+    return duration(ms).encode()
 
 
 def duration(ms: int) -> str:

@@ -17,7 +17,8 @@ class ClientGone(Exception):
 
 def header(scope: MutableMapping[str, Any], name: bytes) -> bytes | None:
     """The first value of a request header; names are in lower case."""
-    return _by_name(scope).get(name)
+    known: dict[bytes, bytes] = scope.get(_BY_NAME) or _by_name(scope)
+    return known.get(name)
 
 
 _BY_NAME: Final = "tidegate.headers"

@@ -9,7 +9,7 @@ from typing import Final
 import structlog
 
 from tidegate.events import Usage
-from tidegate.policy.prices import Prices
+from tidegate.policy.prices import Prices, Rates
 from tidegate.policy.routing import Router
 from tidegate.server.admission import Price
 from tidegate.telemetry.record import StreamRecord
@@ -25,6 +25,9 @@ _GOOD_FOR: Final = 60
 _REMEMBERED: Final = 512
 """Models; clients choose the names."""
 
+Paid = tuple[Rates, float, float]
+"""What a model costs on one upstream, and in nano-dollars a plain token of the prompt and one of the answer."""
+
 _log = structlog.get_logger()
 
 
@@ -39,16 +42,20 @@ class Costs:
         self._router = router
         self._unpriced: set[str] = set()
         self._known: dict[str, Price | None] = {}
+        self._paid: dict[tuple[str, str], Paid | None] = {}
         self._known_of: tuple[Router, int] | None = None
 
     def expected(self, model: str) -> Price | None:
         # Some prices change with the hour, and all with the routes.
         now = (self._router(), int(time.time()) // _GOOD_FOR)
-        if now != self._known_of or len(self._known) >= _REMEMBERED:
-            self._known, self._known_of = {}, now
-        if model not in self._known:
-            self._known[model] = self._expected(model)
-        return self._known[model]
+        if now != self._known_of:
+            self._known, self._paid, self._known_of = {}, {}, now
+        try:
+            return self._known[model]
+        except KeyError:
+            if len(self._known) >= _REMEMBERED:
+                self._known = {}
+            return self._known.setdefault(model, self._expected(model))
 
     def _expected(self, model: str) -> Price | None:
         route = next(iter(self._router().candidates(model, lambda: 0.5)), None)
@@ -61,5 +68,27 @@ class Costs:
         return Price(float(rates.input) * _NANOS, float(rates.output) * _NANOS)
 
     def of(self, record: StreamRecord, usage: Usage) -> int:
-        cost = self._prices.cost(record.served_model or record.model, record.upstream, usage)
-        return 0 if cost is None else round(cost * _NANOS)
+        model = record.served_model or record.model
+        try:
+            paid = self._paid[model, record.upstream]
+        except KeyError:
+            if len(self._paid) >= _REMEMBERED:
+                self._paid = {}
+            paid = self._paid[model, record.upstream] = self._paid_for(model, record.upstream)
+        if paid is None:
+            return 0
+        rates, prompt, output = paid
+        if (
+            rates.above
+            or usage.cached_tokens
+            or usage.reasoning_tokens
+            or usage.audio_prompt_tokens
+            or usage.audio_output_tokens
+        ):
+            return round(rates.cost(usage) * _NANOS)
+        # To the nano-dollar what the ledger makes of it, for a tenth of the time of its decimals.
+        return round(usage.prompt_tokens * prompt + usage.output_tokens * output)
+
+    def _paid_for(self, model: str, upstream: str) -> Paid | None:
+        rates = self._prices.rates(model, upstream)
+        return None if rates is None else (rates, float(rates.input * _NANOS), float(rates.output * _NANOS))

@@ -42,17 +42,15 @@ class AdmissionMetrics(Collector):
     def entered(self, tags: Tags) -> None:
         """A stream of a key with these tags began."""
         for tag in tags:
-            self._live[self._label(tag)] += 1
+            self._live[self._labels.get(tag) or self._label(tag)] += 1
 
     def left(self, tags: Tags) -> None:
         """And ended."""
         for tag in tags:
-            self._live[self._label(tag)] -= 1
+            self._live[self._labels.get(tag) or self._label(tag)] -= 1
 
     def _label(self, tag: tuple[str, str]) -> tuple[str, str]:
-        known = self._labels.get(tag)
-        if known is not None:
-            return known
+        """Of one that is not known yet."""
         if len(self._labels) < MAX_TAGS:
             self._labels[tag] = tag
             return tag

@@ -146,11 +146,13 @@ def has_token(chunk: Chunk) -> int:
         content = delta.content
         if content if isinstance(content, str) else text_of(delta):
             count += 1
-        if reasoning_of(delta):
+        # Most deltas have none of these: to ask each of them costs more than to look.
+        several = isinstance(content, list)
+        if (several or delta.reasoning_content or delta.reasoning or delta.reasoning_details) and reasoning_of(delta):
             count += 1
         if delta.refusal:
             count += 1
-        if _calls(delta):
+        if (delta.tool_calls or delta.function_call is not None) and _calls(delta):
             count += 1
     return count
 
@@ -169,15 +171,15 @@ def usage_of(chunk: Chunk) -> Usage | None:
         return None
     prompt, output = _part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details")
     # DeepSeek's own name; older Moonshot answers have it at the top.
-    cached = _count(prompt, "cached_tokens")
+    cached = _count(prompt, "cached_tokens") if prompt else 0
     cached = cached or _count(usage, "prompt_cache_hit_tokens") or _count(usage, "cached_tokens")
     return Usage(
         prompt_tokens=_count(usage, "prompt_tokens"),
         output_tokens=_count(usage, "completion_tokens"),
         cached_tokens=cached,
-        reasoning_tokens=_count(output, "reasoning_tokens"),
-        audio_prompt_tokens=_count(prompt, "audio_tokens"),
-        audio_output_tokens=_count(output, "audio_tokens"),
+        reasoning_tokens=_count(output, "reasoning_tokens") if output else 0,
+        audio_prompt_tokens=_count(prompt, "audio_tokens") if prompt else 0,
+        audio_output_tokens=_count(output, "audio_tokens") if output else 0,
     )
 
 
