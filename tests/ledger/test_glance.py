@@ -148,3 +148,44 @@ def test_what_is_not_an_index_is_not_looked_at(tmp_path: Path, content: bytes | 
     if content is not None:
         path.write_bytes(content)
     assert glances._index_of(str(path)) is None
+
+
+WRITER = """
+import sys
+from tidegate.ledger.database import Database
+from tidegate.ledger.keys import KeyRow, KeyStore
+
+database = Database(sys.argv[1])
+for number, mode in enumerate(["PASSIVE", "RESTART", "TRUNCATE", "", "reopen"] * 10):
+    store = KeyStore(database)
+    store.create(KeyRow(id=f"key-{number}", name="x"), f"d{number}", actor="cli")
+    if mode == "reopen":
+        database.close()
+        database = Database(sys.argv[1])
+    elif mode:
+        with database.engine.connect() as connection:
+            connection.connection.driver_connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchall()
+    print(number + 1, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_no_commit_is_missed_whatever_another_process_does_to_the_log(tmp_path: Path) -> None:
+    """Checkpoints begin the log anew, and a process that opens the file may be the first or the last of its own."""
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    glance = Glance(database, KeyStore(database))
+    assert glance.version() == 0
+    argv = [sys.executable, "-c", WRITER, str(database.url)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
+        assert writer.stdout is not None
+        assert writer.stdin is not None
+        committed = []
+        for line in writer.stdout:
+            committed.append(int(line))
+            assert glance.version() == committed[-1] == glance.version()
+            writer.stdin.write("\n")
+            writer.stdin.flush()
+    assert committed == list(range(1, 51))
+    glance.close()
+    database.close()
