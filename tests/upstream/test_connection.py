@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import socket
 from collections.abc import Callable, Coroutine
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,6 +59,11 @@ GOOD: dict[str, tuple[bytes, bytes, bool]] = {
         True,
     ),
     "gzip until it closes": (OK + b"content-encoding: gzip\r\nconnection: close\r\n\r\n" + GZIPPED, EVENTS, False),
+    "chunks that look like the last one": (
+        CHUNKED + chunks(b"\r\n0\r\n\r\n", b"0\r\n\r\n", b"5\r\n0\r\n\r\n", b""),
+        b"\r\n0\r\n\r\n0\r\n\r\n5\r\n0\r\n\r\n",
+        True,
+    ),
     "identity": (OK + b"content-encoding: identity\r\ncontent-length: 10\r\n\r\n" + TEXT, TEXT, True),
     "a refusal": (b"HTTP/1.1 429 Slow Down\r\nretry-after: 1\r\ncontent-length: 2\r\n\r\n{}", b"{}", True),
 }
@@ -173,6 +179,28 @@ def test_whole_chunks_are_offered_as_they_came() -> None:
         held.feed(chunks(TEXT, b""))
         assert told.reads[-1] == (TEXT, None)
         assert told.over.is_set()
+
+    run(case)
+
+
+def test_from_the_head_to_the_last_chunk_the_parser_sees_no_whole_ones() -> None:
+    async def case() -> None:
+        held, told = Held(), Told()
+        held.connection.request(b"", told)
+        seen: list[bytes] = []
+        one, two = chunks(TEXT), chunks(TEXT, EVENTS)
+        held.feed(CHUNKED)
+        parser = held.connection._parser
+
+        def feed_data(data: bytes) -> None:
+            seen.append(data)
+            parser.feed_data(data)
+
+        held.connection._parser = SimpleNamespace(feed_data=feed_data)
+        held.feed(two, one, two + b"0\r\n\r\n")
+        assert seen == [b"0\r\n\r\n"]
+        assert told.reads == [(TEXT + EVENTS, two), (TEXT, one), (TEXT + EVENTS, None)]
+        assert (told.over.is_set(), held.released) == (True, 1)
 
     run(case)
 

@@ -38,6 +38,9 @@ MAX_CODED_STEP: Final = 1 << 20
 _MAX_SIZE_LINE: Final = 8
 """Hex digits of a chunk size that is cut out by hand: 4 GiB is never one read."""
 
+_LAST: Final = b"0\r\n\r\n"
+"""The last chunk of a body, without trailers."""
+
 # Shared by all connections: chunk sizes repeat for ever.
 _SIZES: dict[bytes, int] = {}
 _HEX: Final = frozenset(b"0123456789abcdefABCDEF")
@@ -249,12 +252,20 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         payload = _whole_chunks(data) if self._between and self._decoder is None else None
         if payload is None:
-            self._parse(data)
+            self._parse(self._all_but_last(data) if data.endswith(_LAST) else data)
         elif self._sink is not None:
             self._sink.on_data(payload, data)
         straight = self._straight
         if straight is not None and self._between is not self._straightway:
             self._turn(straight if self._between else None)
+
+    def _all_but_last(self, data: bytes) -> bytes:
+        """Of whole chunks and the last one, the parser needs to see the last one only: it makes three calls of each."""
+        payload = _whole_chunks(data[: -len(_LAST)]) if self._between and self._decoder is None else None
+        if not payload:
+            return data
+        self._collected.append(payload)
+        return _LAST
 
     def _parse(self, data: bytes) -> None:
         if not self.busy:
@@ -365,6 +376,7 @@ class Connection(asyncio.Protocol):
         self._status = status
         self._keep_alive = self._parser.should_keep_alive()
         chunked = (head.get(b"transfer-encoding") or b"").lower().endswith(b"chunked")
+        self._between = chunked  # before the first one, that is
         self._framing_close = not chunked and head.get(b"content-length") is None
         coding = (head.get(b"content-encoding") or b"").strip().lower()
         if coding and coding != b"identity":
