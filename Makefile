@@ -58,7 +58,7 @@ web-test: $(STAMP) $(PAGE) ## types, tests and browser tests of web/
 
 test: $(LOCAL) $(NODE) web-test ## set up and run every test
 	@scripts/debian-packages curl nginx-light haproxy caddy postgresql redis-server
-	$(BIN)/python -m pytest -q -n 3 --max-worker-restart=2
+	$(BIN)/python -m pytest -q -n 4 --max-worker-restart=2
 	@mkdir -p .cache
 	$(BIN)/coverage run --rcfile=tests/pure.coveragerc -m pytest -q --hypothesis-profile=quick tests/test_errors.py tests/test_events.py tests/policy tests/relay tests/safety tests/shared/test_table.py tests/wire -k "not recorded and not mebibyte and not linear and not where_a_stream_is_cut and not nothing_is_held and not two_oracles and not every_cut_of_every and not nearly_every_country and not of_an_oracle_wherever"
 	$(BIN)/coverage report --rcfile=tests/pure.coveragerc
