@@ -74,6 +74,11 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
     audio_output_tokens: int = 0
     estimated: bool = False
 
+    @property
+    def plain(self) -> bool:
+        """Every token costs what its kind does: none is cached, thought or heard."""
+        return not (self.cached_tokens or self.reasoning_tokens or self.audio_prompt_tokens or self.audio_output_tokens)
+
 
 class Finished(msgspec.Struct, frozen=True, gc=False):
     """A choice is complete; ``reason`` is the upstream's own finish reason."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,15 @@ from tidegate.ledger.database import Database, LedgerAway
 from tidegate.ledger.glance import Glance
 from tidegate.ledger.keys import KeyRow, KeyStore
 from tidegate.ledger.tables import keys
+
+
+@pytest.fixture
+def on_disk(tmp_path: Path) -> Iterator[Database]:
+    """A SQLite ledger of its own."""
+    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
+    database.open()
+    yield database
+    database.close()
 
 
 def test_it_is_the_version_at_every_moment(database: Database) -> None:
@@ -79,11 +89,9 @@ def test_a_postgresql_that_was_restarted_is_asked_again(postgres: Postgres) -> N
     database.close()
 
 
-def test_nothing_is_asked_of_sqlite_while_nobody_commits(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    database.open()
-    store = KeyStore(database)
-    glance = Glance(database, store)
+def test_nothing_is_asked_of_sqlite_while_nobody_commits(on_disk: Database) -> None:
+    store = KeyStore(on_disk)
+    glance = Glance(on_disk, store)
     assert [glance.version(), glance.version()] == [0, 0]
     asked: list[str] = []
     glance._connection.set_trace_callback(asked.append)
@@ -93,53 +101,43 @@ def test_nothing_is_asked_of_sqlite_while_nobody_commits(tmp_path: Path) -> None
     assert glance.version() == 1
     assert asked[0] == "PRAGMA data_version"
     glance.close()
-    database.close()
 
 
-def test_a_rolled_back_transaction_and_a_reader_change_nothing(tmp_path: Path) -> None:
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    database.open()
-    store = KeyStore(database)
-    glance = Glance(database, store)
-    with suppress(LookupError), database.writing() as connection:
+def test_a_rolled_back_transaction_and_a_reader_change_nothing(on_disk: Database) -> None:
+    store = KeyStore(on_disk)
+    glance = Glance(on_disk, store)
+    with suppress(LookupError), on_disk.writing() as connection:
         connection.execute(keys.delete())
         raise LookupError
     store.all()
     assert [glance.version(), glance.version()] == [0, 0]
     glance.close()
-    database.close()
 
 
-def test_the_locks_of_a_connection_outlive_a_glance_at_the_same_file(tmp_path: Path) -> None:
+def test_the_locks_of_a_connection_outlive_a_glance_at_the_same_file(on_disk: Database, tmp_path: Path) -> None:
     """SQLite's locks are the process's: had a file been closed, another process would take the database for unused."""
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    database.open()
-    glance = Glance(database, KeyStore(database))
+    glance = Glance(on_disk, KeyStore(on_disk))
     glance.version()
     glance.close()
-    again = Glance(database, KeyStore(database))
+    again = Glance(on_disk, KeyStore(on_disk))
     assert again.version() == 0
     again.close()
-    with database.reading() as connection:
+    with on_disk.reading() as connection:
         connection.exec_driver_sql("SELECT count(*) FROM keys").all()
         locks = Path("/proc/locks").read_text().splitlines()
         inode = (tmp_path / "x.db-shm").stat().st_ino
         held = [line for line in locks if f":{inode} " in line and f" {os.getpid()} " in line]
         assert held, "nobody holds the index of the log"
-    database.close()
 
 
-def test_a_file_system_without_a_shared_index_is_asked_every_time(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_file_system_without_a_shared_index_is_asked_every_time(on_disk: Database, monkeypatch: Any) -> None:
     monkeypatch.setattr(glances, "_index_of", lambda _: None)
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    database.open()
-    store = KeyStore(database)
-    glance = Glance(database, store)
+    store = KeyStore(on_disk)
+    glance = Glance(on_disk, store)
     for number in range(1, 4):
         store.create(KeyRow(id=f"key-{number}", name="x"), f"d{number}", actor="cli")
         assert glance.version() == number == glance.version()
     glance.close()
-    database.close()
 
 
 @pytest.mark.parametrize("content", [None, b"", b"x" * 95])
@@ -170,13 +168,11 @@ for number, mode in enumerate(["PASSIVE", "RESTART", "TRUNCATE", "", "reopen"] *
 """
 
 
-def test_no_commit_is_missed_whatever_another_process_does_to_the_log(tmp_path: Path) -> None:
+def test_no_commit_is_missed_whatever_another_process_does_to_the_log(on_disk: Database) -> None:
     """Checkpoints begin the log anew, and a process that opens the file may be the first or the last of its own."""
-    database = Database(f"sqlite:///{tmp_path / 'x.db'}")
-    database.open()
-    glance = Glance(database, KeyStore(database))
+    glance = Glance(on_disk, KeyStore(on_disk))
     assert glance.version() == 0
-    argv = [sys.executable, "-c", WRITER, str(database.url)]
+    argv = [sys.executable, "-c", WRITER, str(on_disk.url)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as writer:
         assert writer.stdout is not None
         assert writer.stdin is not None
@@ -188,4 +184,3 @@ def test_no_commit_is_missed_whatever_another_process_does_to_the_log(tmp_path: 
             writer.stdin.flush()
     assert committed == list(range(1, 51))
     glance.close()
-    database.close()

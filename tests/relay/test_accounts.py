@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from tests.fakes.gateway import gateway, run, simulator_options, until, upstream
+from tests.fakes.gateway import gateway, rig, run, simulator_options, until, upstream
 from tests.fakes.reader import Reader, ask, request_bytes
 from tidegate.events import Usage
 from tidegate.ledger import writer
@@ -37,9 +37,13 @@ def question(model: str, **fields: Any) -> dict[str, Any]:
     }
 
 
+def in_folder(folder: Path, **given: Any) -> LedgerOptions:
+    return LedgerOptions(url=f"sqlite:///{folder}/tidegate.db", spool=f"{folder}/spool", **given)
+
+
 def rows_after(folder: Path, *asked: dict[str, Any], **given: Any) -> tuple[list[dict[str, Any]], list[Any], Database]:
     """The rows of ``legs`` after these requests, and the readers that made them."""
-    options = LedgerOptions(url=f"sqlite:///{folder}/tidegate.db", spool=f"{folder}/spool", **given.pop("ledger", {}))
+    options = in_folder(folder, **given.pop("ledger", {}))
     readers: list[Any] = []
 
     async def case() -> None:
@@ -190,12 +194,10 @@ def test_the_book_does_not_keep_a_stream_whose_tokens_were_told(
 ) -> None:
     """What waits for the ledger's thread holds what a row says, not what carried the stream."""
     monkeypatch.setattr(writer, "GATHER", 3600.0)
-    options = LedgerOptions(url=f"sqlite:///{tmp_path}/tidegate.db", spool=f"{tmp_path}/spool")
+    options = in_folder(tmp_path)
 
     async def case() -> None:
-        simulator = Simulator(simulator_options())
-        await simulator.start()
-        async with gateway(upstream(simulator.url), ledger=options) as gate:
+        async with rig(ledger=options) as gate:
             relay, ledger = gate.gateway.relay, gate.gateway.ledger
             assert ledger is not None
             assert relay.accounts is not None
@@ -206,7 +208,6 @@ def test_the_book_does_not_keep_a_stream_whose_tokens_were_told(
             assert relay.accounts._fresh == {}
             gc.collect()
             assert [each for each in gc.get_objects() if isinstance(each, Stream)] == []
-        await simulator.close()
 
     run(case())
     database = Database(options.url)
@@ -219,12 +220,10 @@ def test_a_stream_that_is_live_when_the_book_is_written_is_begun_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(writer, "GATHER", 0.01)
-    options = LedgerOptions(url=f"sqlite:///{tmp_path}/tidegate.db", spool=f"{tmp_path}/spool")
+    options = in_folder(tmp_path)
 
     async def case() -> None:
-        simulator = Simulator(simulator_options())
-        await simulator.start()
-        async with gateway(upstream(simulator.url), ledger=options) as gate:
+        async with rig(ledger=options) as gate:
             reader = await Reader.connect(gate.port)
             reader.send(request_bytes(SSE, json.dumps(question("sim/stall")).encode()))
             database = Database(options.url)
@@ -238,6 +237,5 @@ def test_a_stream_that_is_live_when_the_book_is_written_is_begun_there(
             assert (row.model, row.framing, row.key_id) == ("sim/stall", "sse", "anonymous")
             database.close()
             await reader.close()
-        await simulator.close()
 
     run(case())

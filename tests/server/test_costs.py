@@ -30,6 +30,17 @@ ROUTER = Router(
 )
 
 
+def dearer_each_time() -> tuple[list[str], Prices]:
+    """A table that notes for which upstream it is asked, and asks a micro-dollar more each time."""
+    asked: list[str] = []
+
+    def table(model: str, upstream: str, at: float | None) -> Rates:
+        asked.append(upstream)
+        return Rates(input=Decimal(len(asked)), output=Decimal(1))
+
+    return asked, Prices((), table)
+
+
 def test_before_a_stream_it_is_what_the_first_upstream_takes() -> None:
     costs = Costs(PRICES, lambda: ROUTER)
     assert costs.expected("fast") == Price(2500.0, 10_000.0)
@@ -45,14 +56,9 @@ def test_a_model_without_a_price_or_a_route_has_none_and_that_is_said_once() -> 
 def test_a_price_is_asked_for_again_after_a_minute_and_when_the_routes_change(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [6000.0]
     monkeypatch.setattr("tidegate.server.costs.time.time", lambda: now[0])
-    asked: list[str] = []
-
-    def table(model: str, upstream: str, at: float | None) -> Rates:
-        asked.append(upstream)
-        return Rates(input=Decimal(len(asked)), output=Decimal(1))
-
+    asked, prices = dearer_each_time()
     router = [ROUTER]
-    costs = Costs(Prices((), table), lambda: router[0])
+    costs = Costs(prices, lambda: router[0])
     assert [costs.expected("big") for _ in range(3)] == [Price(1000.0, 1000.0)] * 3
     now[0] += 60
     assert costs.expected("big") == Price(2000.0, 1000.0)
@@ -94,13 +100,8 @@ def test_it_is_what_the_ledger_makes_of_it(
 def test_what_was_paid_is_looked_up_once_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [6000.0]
     monkeypatch.setattr("tidegate.server.costs.time.time", lambda: now[0])
-    asked: list[str] = []
-
-    def table(model: str, upstream: str, at: float | None) -> Rates:
-        asked.append(upstream)
-        return Rates(input=Decimal(len(asked)), output=Decimal(1))
-
-    costs = Costs(Prices((), table), lambda: ROUTER)
+    asked, prices = dearer_each_time()
+    costs = Costs(prices, lambda: ROUTER)
     ended = record(served_model="big", upstream="first")
     assert [costs.of(ended, Usage(1)) for _ in range(3)] == [1000] * 3
     now[0] += 60

@@ -37,7 +37,7 @@ def enter(connection: Connection, items: Sequence[Item], *, careful: bool) -> No
     ended = {item.stream_id: item for item in items if isinstance(item, Ended)}
     begun = [item for item in items if isinstance(item, Begun)]
     # Without care, what has its begin beside it has none in the database.
-    here = frozenset() if careful else {item.stream_id for item in begun if item.stream_id in ended}
+    here = frozenset() if careful else {item.stream_id for item in begun}
     begun = [item for item in begun if item.stream_id not in ended]
     reports = [msgspec.structs.astuple(item) for item in items if isinstance(item, Seen)]
     late: set[str] = set()

@@ -57,21 +57,19 @@ class Glance:
         return self._of_sqlite() if self.quick else self._store.version()
 
     def _of_sqlite(self) -> int:
-        header = b"" if self._shared is None else self._shared[:_HEADER]
         try:
-            fresh = self._connection is None
-            if fresh:
+            if self._connection is None:
                 # For good: data_version only compares what one and the same connection sees.
                 pooled = self._database.engine.raw_connection()
                 self._connection = pooled.driver_connection
                 pooled.detach()
+                self._shared = _index_of(f"{self._database.url.database}-shm")
+            header = b"" if self._shared is None else self._shared[:_HEADER]
             ((data_version,),) = self._connection.execute("PRAGMA data_version").fetchall()
             if data_version != self._data_version:
                 rows = self._connection.execute("SELECT value FROM meta WHERE name = ?", (VERSION,)).fetchall()
                 self._version = int(rows[0][0]) if rows else 0
                 self._data_version = data_version
-            if fresh:
-                self._shared = _index_of(f"{self._database.url.database}-shm")
         except (sqlite3.Error, SQLAlchemyError) as error:
             self.close()
             raise LedgerAway(f"{self._database.name}: {type(error).__name__}") from error

@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import Final
 
 __all__ = ["NANOS", "PERIODS", "Budget", "Period", "budget_of", "dollars", "period_of"]
 
@@ -29,7 +29,8 @@ class Budget:
         return f"{dollars(self.amount)}/{self.period}"
 
 
-class Period(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Period:
     """One day, week or month, or all time. Unix seconds; ``end`` is ``None`` when there is none."""
 
     name: str

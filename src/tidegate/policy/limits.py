@@ -131,10 +131,7 @@ class Limits:
         for meter in plan.budgets:
             if self._purse(meter).used >= meter.limit:
                 return False
-        if budget is None:
-            return True
-        purse = self._purse(budget)
-        return purse.spent + purse.held < budget.limit
+        return budget is None or self._purse(budget).used < budget.limit
 
     def _refusal(self, meters: Sequence[Meter], ask: Ask, now: int) -> Refusal:
         refusals = [refusal for meter in meters if (refusal := self._refused(meter, ask, now)) is not None]
@@ -212,7 +209,7 @@ class Limits:
 
     def _hold(self, meter: Meter, ask: Ask) -> int:
         purse = self._purse(meter)
-        amount = max(0, min(ask.cost(ask.output), meter.limit - purse.spent - purse.held))
+        amount = max(0, min(ask.cost(ask.output), meter.limit - purse.used))
         purse.held += amount
         return amount
 

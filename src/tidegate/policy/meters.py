@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from tidegate.policy.budgets import Budget, Period, period_of
@@ -39,7 +38,6 @@ class Quota:
 UNLIMITED = Quota()
 
 
-@lru_cache(_REMEMBERED)
 def subject_of_budget(key_id: str, period: Period) -> str:
     """Whose money, and of when."""
     return f"key:{key_id}:{period.name}"

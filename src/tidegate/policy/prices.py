@@ -45,9 +45,7 @@ class Rates:
     def cost(self, usage: Usage) -> Decimal:
         """Micro-dollars. Cached, audio and reasoning tokens are parts of prompt and output."""
         rates = self.of(usage.prompt_tokens) if self.above else self
-        if not (
-            usage.cached_tokens or usage.reasoning_tokens or usage.audio_prompt_tokens or usage.audio_output_tokens
-        ):
+        if usage.plain:
             return usage.prompt_tokens * rates.input + usage.output_tokens * rates.output
         cached = min(usage.cached_tokens, usage.prompt_tokens)
         heard = min(usage.audio_prompt_tokens, usage.prompt_tokens - cached)

@@ -198,8 +198,6 @@ class Profile:
     @property
     def active(self) -> bool:
         """Whether there is anything to do on an answer."""
-        if not self.rules:
-            return self.profanity is not None
         return self.profanity is not None or any(channels - {Channel.INPUT} for _, channels in self.rules)
 
     def stricter(self, other: Profile) -> Profile:

@@ -48,14 +48,11 @@ class Costs:
     def expected(self, model: str) -> Price | None:
         # Some prices change with the hour, and all with the routes.
         now = (self._router(), int(time.time()) // _GOOD_FOR)
-        if now != self._known_of:
+        if now != self._known_of or len(self._known) + len(self._paid) >= _REMEMBERED:
             self._known, self._paid, self._known_of = {}, {}, now
-        try:
-            return self._known[model]
-        except KeyError:
-            if len(self._known) >= _REMEMBERED:
-                self._known = {}
-            return self._known.setdefault(model, self._expected(model))
+        if model not in self._known:
+            self._known[model] = self._expected(model)
+        return self._known[model]
 
     def _expected(self, model: str) -> Price | None:
         route = next(iter(self._router().candidates(model, lambda: 0.5)), None)
@@ -68,23 +65,14 @@ class Costs:
         return Price(float(rates.input) * _NANOS, float(rates.output) * _NANOS)
 
     def of(self, record: StreamRecord, usage: Usage) -> int:
-        model = record.served_model or record.model
-        try:
-            paid = self._paid[model, record.upstream]
-        except KeyError:
-            if len(self._paid) >= _REMEMBERED:
-                self._paid = {}
-            paid = self._paid[model, record.upstream] = self._paid_for(model, record.upstream)
+        served = record.served_model or record.model, record.upstream
+        if served not in self._paid:
+            self._paid[served] = self._paid_for(*served)
+        paid = self._paid[served]
         if paid is None:
             return 0
         rates, prompt, output = paid
-        if (
-            rates.above
-            or usage.cached_tokens
-            or usage.reasoning_tokens
-            or usage.audio_prompt_tokens
-            or usage.audio_output_tokens
-        ):
+        if rates.above or not usage.plain:
             return round(rates.cost(usage) * _NANOS)
         # To the nano-dollar what the ledger makes of it, for a tenth of the time of its decimals.
         return round(usage.prompt_tokens * prompt + usage.output_tokens * output)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -102,7 +102,7 @@ class FastProtocol(HttpToolsProtocol):
             self._extend(self.cycle)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        if self._reading and self._held is None and isinstance(getattr(app, "direct", None), dict):
+        if self._reading and self._held is None and isinstance(getattr(app, "direct", None), Mapping):
             self._held = cycle, app
         else:
             super()._start_asgi_task(cycle, app)

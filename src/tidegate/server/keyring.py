@@ -77,11 +77,9 @@ class KeyRing:
         if self._secret is None or not self._glance.quick:
             return None
         try:
-            version = self._glance.version()
+            self._remember(self._glance.version())
         except LedgerAway:
             return None
-        if version != self._version:
-            self._remember(version)
         entry = self._found.get(self._digest(self._secret, token))
         return None if entry is None else self._welcome(entry)
 

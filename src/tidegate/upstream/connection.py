@@ -250,18 +250,19 @@ class Connection(asyncio.Protocol):
         return UpstreamCut(f"Upstream '{self._name}' {how} the connection {where}.")
 
     def data_received(self, data: bytes) -> None:
-        payload = _whole_chunks(data) if self._between and self._decoder is None else None
+        by_hand = self._between and self._decoder is None
+        payload = _whole_chunks(data) if by_hand else None
         if payload is None:
-            self._parse(self._all_but_last(data) if data.endswith(_LAST) else data)
+            self._parse(self._last_of(data) if by_hand else data)
         elif self._sink is not None:
             self._sink.on_data(payload, data)
         straight = self._straight
         if straight is not None and self._between is not self._straightway:
             self._turn(straight if self._between else None)
 
-    def _all_but_last(self, data: bytes) -> bytes:
+    def _last_of(self, data: bytes) -> bytes:
         """Of whole chunks and the last one, the parser needs to see the last one only: it makes three calls of each."""
-        payload = _whole_chunks(data[: -len(_LAST)]) if self._between and self._decoder is None else None
+        payload = _whole_chunks(data[: -len(_LAST)]) if data.endswith(_LAST) else None
         if not payload:
             return data
         self._collected.append(payload)

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from tidegate.events import Event, Failed, Finished, Started, TextDelta, ToolCallDelta, Usage
@@ -80,6 +80,36 @@ def test_a_token_is_something_for_the_reader(delta: Delta, count: int) -> None:
     """At most one of each kind per choice."""
     assert has_token(Chunk(choices=[Choice(0, delta)])) == count
     assert has_token(Chunk(choices=[Choice(0, delta), Choice(1, delta)])) == 2 * count
+
+
+TEXTS = st.sampled_from([None, "", "a"])
+PARTS = st.lists(
+    st.sampled_from([{"type": "text", "text": "a"}, {"type": "thinking", "thinking": "b"}, {}]), max_size=2
+)
+FUNCTIONS = st.builds(FunctionCall, name=TEXTS, arguments=st.sampled_from([None, "", "{"]))
+CALLS = st.lists(st.builds(ToolCall, id=TEXTS, function=st.none() | FUNCTIONS), max_size=2)
+
+
+@given(
+    st.builds(
+        Delta,
+        content=TEXTS | PARTS,
+        reasoning_content=TEXTS,
+        reasoning=TEXTS,
+        reasoning_details=st.none() | PARTS,
+        refusal=TEXTS,
+        tool_calls=st.none() | CALLS,
+        function_call=st.none() | FUNCTIONS,
+    )
+)
+def test_a_token_is_what_the_vocabulary_has_a_word_for(delta: Delta) -> None:
+    assume(not delta.tool_calls or delta.function_call is None)  # the new form or the old one, never both
+
+    def says(event: Event) -> bool:
+        return not isinstance(event, ToolCallDelta) or bool(event.id or event.name or event.arguments)
+
+    chunk = Chunk(choices=[Choice(0, delta)])
+    assert has_token(chunk) == len({type(event) for event in events(chunk) if says(event)})
 
 
 @pytest.mark.parametrize(

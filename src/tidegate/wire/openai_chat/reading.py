@@ -171,15 +171,15 @@ def usage_of(chunk: Chunk) -> Usage | None:
         return None
     prompt, output = _part(usage, "prompt_tokens_details"), _part(usage, "completion_tokens_details")
     # DeepSeek's own name; older Moonshot answers have it at the top.
-    cached = _count(prompt, "cached_tokens") if prompt else 0
+    cached = _count(prompt, "cached_tokens")
     cached = cached or _count(usage, "prompt_cache_hit_tokens") or _count(usage, "cached_tokens")
     return Usage(
         prompt_tokens=_count(usage, "prompt_tokens"),
         output_tokens=_count(usage, "completion_tokens"),
         cached_tokens=cached,
-        reasoning_tokens=_count(output, "reasoning_tokens") if output else 0,
-        audio_prompt_tokens=_count(prompt, "audio_tokens") if prompt else 0,
-        audio_output_tokens=_count(output, "audio_tokens") if output else 0,
+        reasoning_tokens=_count(output, "reasoning_tokens"),
+        audio_prompt_tokens=_count(prompt, "audio_tokens"),
+        audio_output_tokens=_count(output, "audio_tokens"),
     )
 
 
